@@ -1,0 +1,432 @@
+//! The target machine as data: pipes, event ids, memory spaces and the operation table.
+//!
+//! The host reads it from a target file (`docs/target-file.md`) and lends it as columns.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::column::{ColumnError, Columns, StringPool, Strings, table};
+use crate::{EntryId, PipeId, Range, SpaceId, StrId};
+
+/// One pipe.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct Pipe {
+    /// Name in plans and reports, `MTE2`.
+    pub name: StrId,
+    /// Spelling in `.pto` and C++, `PIPE_MTE2`.
+    pub symbol: StrId,
+    /// [`pipe_flag`] bits.
+    pub flags: u32,
+}
+
+/// Bits of [`Pipe::flags`].
+pub mod pipe_flag {
+    /// Cube cores have it.
+    pub const CUBE: u32 = 1;
+    /// Vector cores have it.
+    pub const VECTOR: u32 = 2;
+    /// It may be an end of a set/wait pair.
+    pub const FLAGS: u32 = 4;
+    /// It stands for all pipes together.
+    pub const ALL: u32 = 8;
+    /// It is the scalar pipe, which runs in program order and dispatches the others.
+    pub const SCALAR: u32 = 16;
+}
+
+/// Event ids that allocation must leave alone.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct ReservedIds {
+    /// Pipe that sets.
+    pub src: PipeId,
+    /// Pipe that waits.
+    pub dst: PipeId,
+    /// Bit i: id i is reserved.
+    pub mask: u64,
+}
+
+/// One memory space.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct Space {
+    /// Capacity in bytes; 0 if unbounded.
+    pub bytes: u64,
+    /// Alignment of a buffer in bytes.
+    pub align: u64,
+    /// Name in tile types, `vec`.
+    pub name: StrId,
+    /// C++ tile type, `Vec`.
+    pub tile: StrId,
+    /// C++ address space qualifier, `__ubuf__`.
+    pub qualifier: StrId,
+    /// [`space_flag`] bits.
+    pub flags: u32,
+}
+
+/// Bits of [`Space::flags`].
+pub mod space_flag {
+    /// Global memory, shared between cores.
+    pub const GLOBAL: u32 = 1;
+    /// Accumulators: two different pipes must be ordered on it even if both only read.
+    pub const ACCUMULATOR: u32 = 2;
+}
+
+/// One enumeration of attribute values.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct Enum {
+    /// Name in `.pto`.
+    pub name: StrId,
+    /// C++ type.
+    pub cpp: StrId,
+    /// Its values, in [`Tables::enum_values`].
+    pub values: Range,
+}
+
+/// One value of an enumeration.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct EnumValue {
+    /// Number.
+    pub value: i64,
+    /// Spelling in `.pto`.
+    pub text: StrId,
+    /// C++ enumerator.
+    pub symbol: StrId,
+}
+
+/// One operation of the table.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct Entry {
+    /// Full mnemonic.
+    pub name: StrId,
+    /// Class of textual form.
+    pub class: StrId,
+    /// Operands, in [`Tables::operands`], textual order.
+    pub operands: Range,
+    /// Results, in [`Tables::operands`].
+    pub results: Range,
+    /// Attributes, in [`Tables::attrs`].
+    pub attrs: Range,
+    /// Rules that choose the pipe, in [`Tables::pipe_rules`], first match wins.
+    pub pipe_rules: Range,
+    /// Rules that choose the C++ form, in [`Tables::cpp_rules`], first match wins.
+    pub cpp_rules: Range,
+    /// The operand that the result is another name for, as an index into `operands`; `u32::MAX` if none.
+    pub alias: u32,
+    /// [`entry_flag`] bits.
+    pub flags: u32,
+    /// Why there is no C++ for it, or none.
+    pub unsupported: StrId,
+}
+
+/// Bits of [`Entry::flags`].
+pub mod entry_flag {
+    /// May be removed when unused, and merged with an equal one.
+    pub const PURE: u32 = 1;
+    /// May be removed when unused.
+    pub const READ: u32 = 2;
+    /// The result is memory of its own.
+    pub const ROOT: u32 = 4;
+    /// Its presence turns automatic synchronization off for the function.
+    pub const EXPLICIT_SYNC: u32 = 8;
+    /// Gather or scatter: its presence turns redundancy removal off for the function.
+    pub const IRREGULAR: u32 = 16;
+    /// The result is written by the operation.
+    pub const WRITES_RESULT: u32 = 32;
+}
+
+/// One operand or result of a table entry.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct OperandSpec {
+    /// Name.
+    pub name: StrId,
+    /// Group in the textual form: `ins`, `outs`, `index`, a keyword; none outside of any.
+    pub group: StrId,
+    /// [`operand_kind`] bits that it accepts.
+    pub kinds: u32,
+    /// [`operand_flag`] bits.
+    pub flags: u32,
+}
+
+/// Bits of [`OperandSpec::kinds`].
+pub mod operand_kind {
+    /// A tile (or a memref in its place).
+    pub const TILE: u32 = 1;
+    /// A tensor view or a partition of one.
+    pub const VIEW: u32 = 2;
+    /// A pointer to global memory.
+    pub const PTR: u32 = 4;
+    /// An integer or floating-point number.
+    pub const SCALAR: u32 = 8;
+    /// An index (or integer).
+    pub const INDEX: u32 = 16;
+    /// An asynchronous event.
+    pub const EVENT: u32 = 32;
+    /// A communication session.
+    pub const SESSION: u32 = 64;
+    /// A FIFO between the cores of a pair.
+    pub const PIPE: u32 = 128;
+    /// An array of event ids.
+    pub const ARRAY: u32 = 256;
+    /// Anything.
+    pub const ANY: u32 = u32::MAX;
+}
+
+/// Bits of [`OperandSpec::flags`].
+pub mod operand_flag {
+    /// May be left out.
+    pub const OPTIONAL: u32 = 1;
+    /// Any number of values.
+    pub const VARIADIC: u32 = 2;
+    /// The operation reads it.
+    pub const READ: u32 = 4;
+    /// The operation writes it.
+    pub const WRITE: u32 = 8;
+}
+
+/// One attribute of a table entry.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct AttrSpec {
+    /// Name.
+    pub name: StrId,
+    /// Type: `i32`, `bool`, `string`, ... or the name of an enumeration.
+    pub ty: StrId,
+    /// Default value's text, or none.
+    pub default: StrId,
+    /// [`attr_flag`] bits.
+    pub flags: u32,
+}
+
+/// Bits of [`AttrSpec::flags`].
+pub mod attr_flag {
+    /// May be left out.
+    pub const OPTIONAL: u32 = 1;
+    /// Stands in the textual form without its name.
+    pub const INLINE: u32 = 2;
+}
+
+/// One rule that chooses a pipe by the memory spaces of operands.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct PipeRule {
+    /// The pipe.
+    pub pipe: PipeId,
+    /// What must hold, in [`Tables::conditions`]; all of them.
+    pub when: Range,
+}
+
+/// One rule that chooses a C++ form.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct CppRule {
+    /// The template, see `docs/target-file.md`.
+    pub emit: StrId,
+    /// What must hold, in [`Tables::conditions`]; all of them.
+    pub when: Range,
+}
+
+/// One condition of a rule.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct Condition {
+    /// One of [`condition_kind`].
+    pub kind: u32,
+    /// Operand, result or attribute.
+    pub name: StrId,
+    /// Values of which one must apply, in [`Tables::names`].
+    pub values: Range,
+}
+
+/// Kinds of [`Condition`].
+pub mod condition_kind {
+    /// The operand lives in one of the spaces.
+    pub const SPACE: u32 = 0;
+    /// The operand or attribute is given.
+    pub const HAS: u32 = 1;
+    /// The operand or attribute is not given.
+    pub const LACKS: u32 = 2;
+    /// The attribute (or its default) has one of the values.
+    pub const ATTR: u32 = 3;
+    /// The operand has one of the kinds.
+    pub const KIND: u32 = 4;
+}
+
+/// Facts of the target that are single values.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct Facts {
+    /// Name.
+    pub name: StrId,
+    /// Number of event ids for each ordered pair of pipes.
+    pub event_ids: u32,
+    /// What a set does on a flag that is still set: 0 it stalls, 1 the token is lost.
+    pub flag_model: u32,
+}
+
+/// A named pipe: the pipe that stands for an operation class in `record_event` and its kin.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct SyncClass {
+    /// Name of the class, `TLOAD`.
+    pub name: StrId,
+    /// Its pipe.
+    pub pipe: PipeId,
+}
+
+table! {
+    /// The target without its strings, owned.
+    owned TargetTables;
+    /// The target without its strings, lent.
+    view Tables;
+    /// One record of single values.
+    facts: Facts = "target.facts/1",
+    /// Pipes.
+    pipes: Pipe = "target.pipes/1",
+    /// Reserved event ids.
+    reserved: ReservedIds = "target.reserved-ids/1",
+    /// Memory spaces.
+    spaces: Space = "target.spaces/1",
+    /// Enumerations.
+    enums: Enum = "target.enums/1",
+    /// Values of enumerations.
+    enum_values: EnumValue = "target.enum-values/1",
+    /// Operation table.
+    entries: Entry = "target.entries/1",
+    /// Operands and results of entries.
+    operands: OperandSpec = "target.operands/1",
+    /// Attributes of entries.
+    attrs: AttrSpec = "target.attrs/1",
+    /// Pipe rules of entries.
+    pipe_rules: PipeRule = "target.pipe-rules/1",
+    /// C++ rules of entries.
+    cpp_rules: CppRule = "target.cpp-rules/1",
+    /// Conditions of rules.
+    conditions: Condition = "target.conditions/1",
+    /// Names in conditions.
+    names: StrId = "target.names/1",
+    /// Pipes that stand for operation classes.
+    sync_classes: SyncClass = "target.sync-classes/1",
+}
+
+/// A target, owned by the host.
+#[derive(Clone, Debug, Default)]
+pub struct TargetData {
+    /// Its tables.
+    pub tables: TargetTables,
+    /// Its strings.
+    pub strings: StringPool,
+    /// Values of `pto.target_arch` that it serves.
+    pub arch: Vec<String>,
+    index: std::collections::HashMap<StrId, EntryId>,
+}
+
+impl TargetData {
+    /// A view of the target.
+    pub fn view(&self) -> Target<'_> {
+        Target { t: self.tables.view(), strings: self.strings.view() }
+    }
+
+    /// Makes [`TargetData::entry`] work; to be called when the tables are complete.
+    pub fn build_index(&mut self) {
+        let entries = self.tables.entries.iter().enumerate();
+        self.index = entries.map(|(i, e)| (e.name, EntryId::from_index(i))).collect();
+    }
+
+    /// The table entry of the operation `name`, or none. Where a name occurs twice the last one counts.
+    pub fn entry(&self, name: &str) -> EntryId {
+        let found = self.strings.find(name).and_then(|id| self.index.get(&id));
+        found.copied().unwrap_or(EntryId::NONE)
+    }
+}
+
+/// A target, lent to a pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Its tables.
+    pub t: Tables<'a>,
+    /// Its strings.
+    pub strings: Strings<'a>,
+}
+
+impl<'a> Target<'a> {
+    /// Appends the target's columns to `out`.
+    pub fn lend(&self, out: &mut Vec<crate::column::Column<'a>>) {
+        use crate::column::Column;
+        self.t.lend(out);
+        out.push(Column::lend("target.strings.bytes/1", self.strings.bytes));
+        out.push(Column::lend("target.strings.ends/1", self.strings.ends));
+    }
+
+    /// Finds the target's columns.
+    pub fn from_columns(columns: Columns<'a>) -> Result<Self, ColumnError> {
+        Ok(Self {
+            t: Tables::from_columns(columns)?,
+            strings: Strings {
+                bytes: columns.get("target.strings.bytes/1")?,
+                ends: columns.get("target.strings.ends/1")?,
+            },
+        })
+    }
+
+    /// The text of an interned string.
+    pub fn str(&self, id: StrId) -> &'a str {
+        self.strings.get(id)
+    }
+
+    /// Number of event ids for each ordered pair of pipes.
+    pub fn event_ids(&self) -> u32 {
+        self.t.facts.first().map_or(0, |f| f.event_ids)
+    }
+
+    /// The name of a pipe, `MTE2`; `?` for one out of range.
+    pub fn pipe_name(&self, id: PipeId) -> &'a str {
+        self.t.pipes.get(id.index()).map_or("?", |p| self.str(p.name))
+    }
+
+    /// The spelling of a pipe in `.pto` and C++, `PIPE_MTE2`.
+    pub fn pipe_symbol(&self, id: PipeId) -> &'a str {
+        self.t.pipes.get(id.index()).map_or("?", |p| self.str(p.symbol))
+    }
+
+    /// The pipe of that name or spelling.
+    pub fn pipe(&self, name: &str) -> Option<PipeId> {
+        let same = |p: &Pipe| self.str(p.name) == name || self.str(p.symbol) == name;
+        self.t.pipes.iter().position(same).map(PipeId::from_index)
+    }
+
+    /// The pipe that stands for all pipes together, for a full barrier.
+    pub fn all_pipes(&self) -> Option<PipeId> {
+        self.t.pipes.iter().position(|p| p.flags & pipe_flag::ALL != 0).map(PipeId::from_index)
+    }
+
+    /// Whether this is the scalar pipe.
+    pub fn is_scalar(&self, id: PipeId) -> bool {
+        self.t.pipes.get(id.index()).is_some_and(|p| p.flags & pipe_flag::SCALAR != 0)
+    }
+
+    /// The memory space of that name.
+    pub fn space(&self, name: &str) -> Option<SpaceId> {
+        self.t.spaces.iter().position(|s| self.str(s.name) == name).map(SpaceId::from_index)
+    }
+
+    /// The name of a memory space, `vec`.
+    pub fn space_name(&self, id: SpaceId) -> &'a str {
+        self.t.spaces.get(id.index()).map_or("?", |s| self.str(s.name))
+    }
+
+    /// Ids of the ordered pair that allocation may use: bit i for id i.
+    pub fn usable_ids(&self, src: PipeId, dst: PipeId) -> u64 {
+        let all = if self.event_ids() >= 64 { u64::MAX } else { (1u64 << self.event_ids()) - 1 };
+        let reserved = self.t.reserved.iter().filter(|r| r.src == src && r.dst == dst);
+        reserved.fold(all, |ids, r| ids & !r.mask)
+    }
+
+    /// The enumeration of that name.
+    pub fn find_enum(&self, name: &str) -> Option<&'a Enum> {
+        self.t.enums.iter().find(|e| self.str(e.name) == name)
+    }
+}
