@@ -135,6 +135,8 @@ pub mod entry_flag {
     pub const IRREGULAR: u32 = 16;
     /// The result is written by the operation.
     pub const WRITES_RESULT: u32 = 32;
+    /// It assigns an address by hand, which automatic synchronization cannot follow.
+    pub const MANUAL_ADDRESS: u32 = 64;
 }
 
 /// One operand or result of a table entry.

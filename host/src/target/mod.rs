@@ -1,0 +1,473 @@
+//! Target files: the machine as data, read into the tables that passes see.
+//!
+//! The format is fixed in `docs/target-file.md`. What must hold after [`load`]: every pipe, space, enumeration and
+//! operand that a rule names exists, and the operation index is built. Every error has a span in the file it is in.
+
+mod raw;
+
+use std::path::{Path, PathBuf};
+
+use pipewright_abi::target::{
+    AttrSpec, Condition, CppRule, Entry, Enum, EnumValue, Facts, OperandSpec, Pipe, PipeRule, ReservedIds, Space,
+    SyncClass, TargetData, attr_flag, condition_kind, entry_flag, operand_flag, operand_kind, pipe_flag,
+    space_flag,
+};
+use pipewright_abi::{PipeId, Range, StrId};
+use toml::Spanned;
+
+use crate::diagnostic::{Diagnostic, Report, Source, did_you_mean, text_range};
+use raw::{Names, RawCppRule, RawFile, RawOp, TextOrRules};
+
+/// Reads the target file at `path` with everything it includes, then `extensions`: further files of the same format
+/// whose operations are added, or replace those of the same name.
+pub fn load(path: &Path, extensions: &[PathBuf]) -> Result<TargetData, Report> {
+    let mut files = Vec::new();
+    read_with_includes(path, &mut files, 0)?;
+    for extension in extensions {
+        read_with_includes(extension, &mut files, 0)?;
+    }
+    let mut data = TargetData::default();
+    for file in &files {
+        file.check(|f| machine(f, &mut data))?;
+    }
+    for file in &files {
+        file.check(|f| f.op.iter().try_for_each(|op| operation(op, &mut data)))?;
+    }
+    if data.tables.facts.is_empty() {
+        let message = "the target file has no `[target]` table";
+        return Err(Report::one(files.swap_remove(0).source, Diagnostic::error("target::incomplete", message)));
+    }
+    data.build_index();
+    Ok(data)
+}
+
+struct File {
+    source: Source,
+    raw: RawFile,
+}
+
+impl File {
+    fn check(&self, step: impl FnOnce(&RawFile) -> Result<(), Diagnostic>) -> Result<(), Report> {
+        step(&self.raw).map_err(|diagnostic| Report::one(self.source.clone(), diagnostic))
+    }
+}
+
+fn read_with_includes(path: &Path, files: &mut Vec<File>, depth: usize) -> Result<(), Report> {
+    let source = Source::read(path)?;
+    let raw: RawFile = match toml::from_str(&source.text) {
+        Ok(raw) => raw,
+        Err(error) => {
+            let mut diagnostic = Diagnostic::error("target::syntax", error.message().trim());
+            if let Some(span) = error.span() {
+                diagnostic = diagnostic.label(text_range(span), "here");
+            }
+            return Err(Report::one(source, diagnostic));
+        }
+    };
+    let includes = raw.include.clone();
+    let (name, text) = (source.name.clone(), source.text.clone());
+    files.push(File { source, raw });
+    for include in includes {
+        let failed = |message: String| {
+            let at = text_range(include.span());
+            let diagnostic = Diagnostic::error("target::include", message).label(at, "included here");
+            Report::one(Source::new(name.clone(), text.clone()), diagnostic)
+        };
+        if depth == 8 {
+            return Err(failed("includes are nested more than 8 deep".into()));
+        }
+        let included = path.parent().unwrap_or(Path::new("")).join(include.get_ref());
+        if !included.is_file() {
+            return Err(failed(format!("there is no file `{}`", included.display())));
+        }
+        read_with_includes(&included, files, depth + 1)?;
+    }
+    Ok(())
+}
+
+/// Pipes, ids, spaces, enumerations and facts of one file.
+fn machine(file: &RawFile, data: &mut TargetData) -> Result<(), Diagnostic> {
+    let TargetData { tables, strings, arch, .. } = data;
+    if let Some(target) = &file.target {
+        let flag_model = match target.flag_model.get_ref().as_str() {
+            "stall" => 0,
+            "lose" => 1,
+            _ => return Err(unknown("flag model", &target.flag_model, ["stall", "lose"])),
+        };
+        if !(1..=64).contains(target.event_ids.get_ref()) {
+            let at = text_range(target.event_ids.span());
+            return Err(Diagnostic::error("target::range", "there must be 1 to 64 event ids").label(at, ""));
+        }
+        let name = strings.intern(&target.name);
+        tables.facts = vec![Facts { name, event_ids: *target.event_ids.get_ref(), flag_model }];
+        arch.clone_from(&target.arch);
+    }
+    for pipe in &file.pipe {
+        let mut flags = 0;
+        for core in &pipe.core {
+            flags |= match core.get_ref().as_str() {
+                "cube" => pipe_flag::CUBE,
+                "vector" => pipe_flag::VECTOR,
+                _ => return Err(unknown("core", core, ["cube", "vector"])),
+            };
+        }
+        flags |= if pipe.flags { pipe_flag::FLAGS } else { 0 };
+        flags |= if pipe.scalar { pipe_flag::SCALAR } else { 0 };
+        flags |= if pipe.all { pipe_flag::ALL } else { 0 };
+        let (name, symbol) = (strings.intern(&pipe.name), strings.intern(&pipe.symbol));
+        tables.pipes.push(Pipe { name, symbol, flags });
+    }
+    for space in &file.space {
+        let mut flags = 0;
+        flags |= if space.global { space_flag::GLOBAL } else { 0 };
+        flags |= if space.accumulator { space_flag::ACCUMULATOR } else { 0 };
+        let record = Space {
+            bytes: space.bytes,
+            align: space.align,
+            name: strings.intern(&space.name),
+            tile: strings.intern(&space.tile),
+            qualifier: strings.intern(&space.qualifier),
+            flags,
+        };
+        tables.spaces.push(record);
+    }
+    for e in &file.enums {
+        let start = tables.enum_values.len();
+        for v in &e.values {
+            let (text, symbol) = (strings.intern(&v.text), strings.intern(v.symbol.as_deref().unwrap_or("")));
+            tables.enum_values.push(EnumValue { value: v.value, text, symbol });
+        }
+        let values = Range::new(start, tables.enum_values.len());
+        let (name, cpp) = (strings.intern(&e.name), strings.intern(e.cpp.as_deref().unwrap_or("")));
+        tables.enums.push(Enum { name, cpp, values });
+    }
+    for reserved in &file.reserved_ids {
+        let (src, dst) = (pipe(data, &reserved.src)?, pipe(data, &reserved.dst)?);
+        let mask = reserved.ids.iter().fold(0, |mask, id| mask | 1u64.checked_shl(*id).unwrap_or(0));
+        data.tables.reserved.push(ReservedIds { src, dst, mask });
+    }
+    for (name, class_pipe) in &file.sync_classes {
+        let pipe = pipe(data, class_pipe)?;
+        let name = data.strings.intern(name);
+        data.tables.sync_classes.push(SyncClass { name, pipe });
+    }
+    Ok(())
+}
+
+fn operation(op: &RawOp, data: &mut TargetData) -> Result<(), Diagnostic> {
+    let start = data.tables.operands.len();
+    for (group, specs) in [(Some("ins"), &op.ins), (Some("outs"), &op.outs), (None, &op.operands)] {
+        for spec in specs {
+            let record = operand(spec, group, data)?;
+            data.tables.operands.push(record);
+        }
+    }
+    let operands = Range::new(start, data.tables.operands.len());
+    for spec in &op.results {
+        let mut record = operand(spec, None, data)?;
+        record.flags |= if op.writes_result { operand_flag::WRITE } else { 0 };
+        data.tables.operands.push(record);
+    }
+    let results = Range::new(operands.indices().end, data.tables.operands.len());
+
+    let start = data.tables.attrs.len();
+    for spec in &op.attrs {
+        let record = attribute(spec, op, data)?;
+        data.tables.attrs.push(record);
+    }
+    let attrs = Range::new(start, data.tables.attrs.len());
+
+    let mut names: Vec<StrId> = Vec::new();
+    names.extend(operands.of(&data.tables.operands).iter().map(|o| o.name));
+    names.extend(results.of(&data.tables.operands).iter().map(|o| o.name));
+    names.extend(attrs.of(&data.tables.attrs).iter().map(|a| a.name));
+
+    let start = data.tables.pipe_rules.len();
+    match op.pipe.as_ref().map(|p| (p.span(), p.get_ref())) {
+        None => {}
+        Some((span, TextOrRules::Text(name))) => {
+            let pipe = pipe(data, &Spanned::new(span, name.clone()))?;
+            data.tables.pipe_rules.push(PipeRule { pipe, when: Range::default() });
+        }
+        Some((_, TextOrRules::Rules(rules))) => {
+            for rule in rules {
+                let pipe = pipe(data, &rule.pipe)?;
+                let conditions = data.tables.conditions.len();
+                for (name, values) in &rule.when {
+                    known_name(name, &names, data)?;
+                    condition(condition_kind::SPACE, name.get_ref(), values, data);
+                }
+                let when = Range::new(conditions, data.tables.conditions.len());
+                data.tables.pipe_rules.push(PipeRule { pipe, when });
+            }
+        }
+    }
+    let pipe_rules = Range::new(start, data.tables.pipe_rules.len());
+
+    let cpp_start = data.tables.cpp_rules.len();
+    if let Some(cpp) = &op.cpp {
+        self::cpp_rules(cpp, &names, data)?;
+    }
+    let cpp_rules = Range::new(cpp_start, data.tables.cpp_rules.len());
+
+    let alias = match &op.alias {
+        None => u32::MAX,
+        Some(alias) => {
+            known_name(alias, &names, data)?;
+            let specs = operands.of(&data.tables.operands);
+            let is_alias = |o: &OperandSpec| data.strings.view().get(o.name) == alias.get_ref();
+            specs.iter().position(is_alias).map_or(u32::MAX, |i| i as u32)
+        }
+    };
+    let mut flags = if op.root { entry_flag::ROOT } else { 0 };
+    flags |= if op.writes_result { entry_flag::WRITES_RESULT } else { 0 };
+    match op.effects.as_ref().map(|e| (e, e.get_ref().as_str())) {
+        None => {}
+        Some((_, "pure")) => flags |= entry_flag::PURE,
+        Some((_, "read")) => flags |= entry_flag::READ,
+        Some((effects, _)) => return Err(unknown("effect", effects, ["pure", "read"])),
+    }
+    for flag in &op.flags {
+        flags |= match flag.get_ref().as_str() {
+            "explicit-sync" => entry_flag::EXPLICIT_SYNC,
+            "irregular" => entry_flag::IRREGULAR,
+            "manual-address" => entry_flag::MANUAL_ADDRESS,
+            _ => return Err(unknown("flag", flag, ["explicit-sync", "irregular", "manual-address"])),
+        };
+    }
+    let unsupported = op.unsupported.as_deref().map_or(StrId::NONE, |u| data.strings.intern(u));
+    let name = data.strings.intern(op.name.get_ref());
+    let class = data.strings.intern(&op.class);
+    let entry =
+        Entry { name, class, operands, results, attrs, pipe_rules, cpp_rules, alias, flags, unsupported };
+    data.tables.entries.push(entry);
+    Ok(())
+}
+
+/// Reads `name[?|*]: kind[|kind..] [effect]`, with a group before a dot.
+fn operand(
+    spec: &Spanned<String>,
+    group: Option<&str>,
+    data: &mut TargetData,
+) -> Result<OperandSpec, Diagnostic> {
+    let malformed = |why: &str| {
+        Diagnostic::error("target::operand", format!("`{}` is no operand: {why}", spec.get_ref()))
+            .label(text_range(spec.span()), "here")
+            .help("write `name[?|*]: kind[|kind..] [read|write|readwrite|none]`")
+    };
+    let (name, rest) = spec.get_ref().split_once(':').ok_or_else(|| malformed("it has no kind"))?;
+    let mut flags = 0;
+    let name = match name.as_bytes().last() {
+        Some(b'?') => {
+            flags |= operand_flag::OPTIONAL;
+            &name[..name.len() - 1]
+        }
+        Some(b'*') => {
+            flags |= operand_flag::VARIADIC | operand_flag::OPTIONAL;
+            &name[..name.len() - 1]
+        }
+        _ => name,
+    };
+    let (group, name) = name.split_once('.').map_or((group, name), |(g, n)| (Some(g), n));
+    let mut words = rest.split_whitespace();
+    let mut kinds = 0;
+    for kind in words.next().unwrap_or("").split('|') {
+        kinds |= kind_bit(kind).ok_or_else(|| malformed(&format!("`{kind}` is no kind")))?;
+    }
+    flags |= match (words.next(), group) {
+        (None, Some("ins")) | (Some("read"), _) => operand_flag::READ,
+        (None, Some("outs")) | (Some("write"), _) => operand_flag::WRITE,
+        (Some("readwrite"), _) => operand_flag::READ | operand_flag::WRITE,
+        (None | Some("none"), _) => 0,
+        (Some(effect), _) => return Err(malformed(&format!("`{effect}` is no effect"))),
+    };
+    let group = group.map_or(StrId::NONE, |g| data.strings.intern(g));
+    Ok(OperandSpec { name: data.strings.intern(name), group, kinds, flags })
+}
+
+fn kind_bit(kind: &str) -> Option<u32> {
+    Some(match kind {
+        "tile" => operand_kind::TILE,
+        "view" => operand_kind::VIEW,
+        "ptr" => operand_kind::PTR,
+        "scalar" => operand_kind::SCALAR,
+        "index" => operand_kind::INDEX,
+        "event" => operand_kind::EVENT,
+        "session" => operand_kind::SESSION,
+        "pipe" => operand_kind::PIPE,
+        "array" => operand_kind::ARRAY,
+        "any" => operand_kind::ANY,
+        _ => return None,
+    })
+}
+
+/// Reads `name[?]: type [= default]`.
+fn attribute(spec: &Spanned<String>, op: &RawOp, data: &mut TargetData) -> Result<AttrSpec, Diagnostic> {
+    let malformed = |why: String| {
+        Diagnostic::error("target::attribute", format!("`{}` is no attribute: {why}", spec.get_ref()))
+            .label(text_range(spec.span()), "here")
+            .help("write `name[?]: type [= default]`")
+    };
+    let (name, rest) =
+        spec.get_ref().split_once(':').ok_or_else(|| malformed("it has no type".into()))?;
+    let (ty, default) =
+        rest.split_once('=').map_or((rest.trim(), None), |(t, d)| (t.trim(), Some(d.trim())));
+    for part in ty.split('|') {
+        let plain = ["i8", "i32", "i64", "f32", "bool", "string", "symbol", "array", "unit"];
+        if !plain.contains(&part) && data.view().find_enum(part).is_none() {
+            return Err(malformed(format!("there is no type or enum `{part}`")));
+        }
+    }
+    let mut flags = 0;
+    let name = name.strip_suffix('?').inspect(|_| flags |= attr_flag::OPTIONAL).unwrap_or(name);
+    if op.inline.iter().any(|i| i == name) {
+        flags |= attr_flag::INLINE;
+    }
+    let default = default.map_or(StrId::NONE, |d| data.strings.intern(d));
+    Ok(AttrSpec { name: data.strings.intern(name), ty: data.strings.intern(ty), default, flags })
+}
+
+fn cpp_rules(cpp: &TextOrRules<RawCppRule>, names: &[StrId], data: &mut TargetData) -> Result<(), Diagnostic> {
+    let rules = match cpp {
+        TextOrRules::Text(emit) => {
+            let emit = data.strings.intern(emit);
+            data.tables.cpp_rules.push(CppRule { emit, when: Range::default() });
+            return Ok(());
+        }
+        TextOrRules::Rules(rules) => rules,
+    };
+    for rule in rules {
+        let start = data.tables.conditions.len();
+        for (kind, list) in [(condition_kind::HAS, &rule.when.has), (condition_kind::LACKS, &rule.when.lacks)] {
+            for name in list {
+                known_name(name, names, data)?;
+                condition(kind, name.get_ref(), &Names::default(), data);
+            }
+        }
+        for (kind, table) in [
+            (condition_kind::ATTR, &rule.when.attr),
+            (condition_kind::SPACE, &rule.when.space),
+            (condition_kind::KIND, &rule.when.kind),
+        ] {
+            for (name, values) in table {
+                known_name(name, names, data)?;
+                condition(kind, name.get_ref(), values, data);
+            }
+        }
+        let when = Range::new(start, data.tables.conditions.len());
+        let emit = data.strings.intern(&rule.emit);
+        data.tables.cpp_rules.push(CppRule { emit, when });
+    }
+    Ok(())
+}
+
+fn condition(kind: u32, name: &str, values: &Names, data: &mut TargetData) {
+    let start = data.tables.names.len();
+    for value in &values.0 {
+        let value = data.strings.intern(value);
+        data.tables.names.push(value);
+    }
+    let values = Range::new(start, data.tables.names.len());
+    let name = data.strings.intern(name);
+    data.tables.conditions.push(Condition { kind, name, values });
+}
+
+fn known_name(name: &Spanned<String>, names: &[StrId], data: &TargetData) -> Result<(), Diagnostic> {
+    let known = names.iter().map(|&n| data.strings.view().get(n));
+    if known.clone().any(|n| n == name.get_ref()) { Ok(()) } else { Err(unknown("operand or attribute", name, known)) }
+}
+
+fn pipe(data: &TargetData, name: &Spanned<String>) -> Result<PipeId, Diagnostic> {
+    let target = data.view();
+    let names = target.t.pipes.iter().map(|p| target.str(p.name));
+    target.pipe(name.get_ref()).ok_or_else(|| unknown("pipe", name, names))
+}
+
+fn unknown<'a>(
+    what: &str,
+    name: &Spanned<String>,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Diagnostic {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let help = match did_you_mean(name.get_ref(), candidates.iter().copied()) {
+        Some(likely) => format!("did you mean `{likely}`?"),
+        None => format!("one of: {}", candidates.join(", ")),
+    };
+    Diagnostic::error("target::unknown-name", format!("there is no {what} `{}`", name.get_ref()))
+        .label(text_range(name.span()), "here")
+        .help(help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Style;
+
+    fn load_text(text: &str) -> Result<TargetData, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.toml");
+        std::fs::write(&path, text).unwrap();
+        load(&path, &[]).map_err(|report| {
+            let shown = report.render(Style::Plain);
+            shown.replace(&dir.path().display().to_string(), "DIR")
+        })
+    }
+
+    const MACHINE: &str = r#"
+        [target]
+        name = "toy"
+        arch = ["toy"]
+        flag-model = "stall"
+        event-ids = 8
+        [[pipe]]
+        name = "V"
+        symbol = "PIPE_V"
+        core = ["vector"]
+        flags = true
+    "#;
+
+    #[test]
+    fn operands_take_group_kind_and_effect() {
+        let text = format!(
+            "{MACHINE}\n[[op]]\nname = 'x.op'\nclass = 'dps'\nins = ['a: tile', 'tmp?: tile write']\nouts = ['d: tile']\n\
+             operands = ['index.i*: index']\npipe = 'V'"
+        );
+        let data = load_text(&text).unwrap();
+        let target = data.view();
+        let entry = target.t.entries[data.entry("x.op").index()];
+        let specs = entry.operands.of(target.t.operands);
+        let shown: Vec<_> =
+            specs.iter().map(|s| (target.str(s.group), target.str(s.name), s.flags)).collect();
+        let (read, write) = (operand_flag::READ, operand_flag::WRITE);
+        let optional = operand_flag::OPTIONAL;
+        assert_eq!(
+            shown,
+            [
+                ("ins", "a", read),
+                ("ins", "tmp", write | optional),
+                ("outs", "d", write),
+                ("index", "i", optional | operand_flag::VARIADIC)
+            ]
+        );
+    }
+
+    #[test]
+    fn errors_point_into_the_file() {
+        let text = format!("{MACHINE}\n[[op]]\nname = 'x.op'\nclass = 'dps'\npipe = 'VV'");
+        let error = load_text(&text).unwrap_err();
+        assert!(error.contains("there is no pipe `VV`") && error.contains("did you mean `V`?"), "{error}");
+        let error = load_text(&MACHINE.replace("event-ids", "event-id")).unwrap_err();
+        assert!(error.contains("unknown field `event-id`"), "{error}");
+    }
+
+    #[test]
+    fn the_shipped_target_loads() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/targets/a3.toml");
+        let data = load(&path, &[]).map_err(|report| report.render(Style::Plain)).unwrap();
+        let target = data.view();
+        assert!(target.t.entries.len() > 200);
+        let (v, s) = (target.pipe("V").unwrap(), target.pipe("PIPE_S").unwrap());
+        assert_eq!(target.usable_ids(v, s), 0x7f);
+        assert_eq!(target.usable_ids(s, target.pipe("MTE2").unwrap()), 0xff);
+    }
+}
