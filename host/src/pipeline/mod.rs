@@ -1,0 +1,15 @@
+//! Pipelines: the TOML that names the stages, resolving it against plugins, running it.
+//!
+//! [`load`] finds a file and merges what it extends, [`resolve`] chooses and loads plugins and checks everything
+//! that can be checked, [`run`] runs the stages over the functions of a module. What must hold: nothing runs before
+//! all of the pipeline was found right.
+
+mod extend;
+mod model;
+mod resolve;
+mod run;
+
+pub use extend::{PATH_VARIABLE, Pipeline, Stage, available, load};
+pub use model::{At, Literal, Place, Setting};
+pub use resolve::{GIVEN_ARTIFACTS, ResolvedPipeline, ResolvedStage, option_text, resolve};
+pub use run::{Outcome, Point, Unit, run};
