@@ -2,6 +2,9 @@
 //!
 //! Hazards between instructions are not listed pair by pair, which would be quadratic. Instructions touch regions;
 //! the analysis says for each region which regions overlap it. [`Hazards::depends`] decides a pair from that.
+//!
+//! What must hold: overlapping is symmetric. Regions with the same overlaps may share one run of them, and should:
+//! consumers treat regions whose rows are the same run as one.
 
 use bytemuck::{Pod, Zeroable};
 

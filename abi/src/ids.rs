@@ -117,6 +117,13 @@ entity_id!(
     StrId, "str"
 );
 
+impl NodeId {
+    /// The node after this one in the flat list.
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// A run of consecutive elements of some column.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]

@@ -182,9 +182,7 @@ impl<'a> Kernel<'a> {
     /// The ids of all instructions in order.
     pub fn instructions(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<'a> {
         let nodes = self.nodes;
-        (0..nodes.len())
-            .filter(move |&i| nodes[i].kind == node_kind::INSTRUCTION)
-            .map(NodeId::from_index)
+        (0..nodes.len()).filter(move |&i| nodes[i].kind == node_kind::INSTRUCTION).map(NodeId::from_index)
     }
 
     /// What the node reads and writes.

@@ -14,11 +14,13 @@ pub mod hazard;
 mod ids;
 pub mod ir;
 pub mod kernel;
+pub mod parts;
 pub mod pass;
 pub mod placement;
 pub mod plan;
 pub mod plugin;
 pub mod target;
+pub mod testing;
 
 pub use ids::*;
 pub use pass::{OptionSpec, OptionType, Pass, PassContext, PassError, PassInfo, Scope};

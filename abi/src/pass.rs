@@ -81,7 +81,13 @@ impl PassInfo {
     pub fn option(mut self, name: &str, default: impl Into<OptionValue>, doc: &str) -> Self {
         let default = default.into();
         let ty = default.option_type();
-        self.options.push(OptionSpec { name: name.into(), ty, default, choices: Vec::new(), doc: doc.into() });
+        self.options.push(OptionSpec {
+            name: name.into(),
+            ty,
+            default,
+            choices: Vec::new(),
+            doc: doc.into(),
+        });
         self
     }
 

@@ -64,10 +64,6 @@ pub fn tail(plan: &SyncPlan) -> Option<GroupId> {
 }
 
 /// Statements before and after a node.
-pub fn around(
-    plan: &SyncPlan,
-    target: &Target<'_>,
-    node: NodeId,
-) -> [Vec<(GroupId, Statement)>; 2] {
+pub fn around(plan: &SyncPlan, target: &Target<'_>, node: NodeId) -> [Vec<(GroupId, Statement)>; 2] {
     [Anchor::before(node), Anchor::after(node)].map(|anchor| statements(plan, target, anchor))
 }

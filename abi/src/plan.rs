@@ -416,7 +416,14 @@ impl SyncPlan {
     pub fn apply(&mut self, edit: Edit) -> Result<(), PlanError> {
         match edit {
             Edit::AddPair { src, dst, carrier, flags } => {
-                self.add(SyncGroup { kind: group_kind::PAIR, src, dst, carrier, flags, ..Default::default() });
+                self.add(SyncGroup {
+                    kind: group_kind::PAIR,
+                    src,
+                    dst,
+                    carrier,
+                    flags,
+                    ..Default::default()
+                });
             }
             Edit::AddBarrier { pipe, carrier, flags } => {
                 let kind = group_kind::BARRIER;
@@ -473,7 +480,8 @@ impl SyncPlan {
     pub fn validate(&self, kernel: &Kernel<'_>, target: &Target<'_>) -> Result<(), PlanError> {
         for id in self.live_groups() {
             let group = self.group(id);
-            let node = self.place(id, Role::Wait).or(self.place(id, Role::Set)).map_or(NodeId::NONE, |a| a.node);
+            let node =
+                self.place(id, Role::Wait).or(self.place(id, Role::Set)).map_or(NodeId::NONE, |a| a.node);
             let fail = |rule, message: String| Err(PlanError::new(rule, message).at(node));
             if !group.has(group_flag::DEMOTED) {
                 let ends = [group.src, group.dst].map(|p| target.t.pipes.get(p.index()).map(|p| p.flags));
@@ -501,7 +509,10 @@ impl SyncPlan {
             }
             if group.event_id != NO_EVENT && group.event_id >= target.event_ids() {
                 let (given, count) = (group.event_id, target.event_ids());
-                return fail("event-id", format!("{id} has event id {given}; the target has 0 to {}", count - 1));
+                return fail(
+                    "event-id",
+                    format!("{id} has event id {given}; the target has 0 to {}", count - 1),
+                );
             }
             if group.scope > scope::LOOP {
                 return fail("scope", format!("{id} has no known scope"));
@@ -571,7 +582,8 @@ impl SyncPlan {
             return Err(PlanError::new("role", message).at(anchor.node));
         }
         if anchor.index() >= self.lists.len() {
-            let message = format!("{} is put at {anchor}, but there are {} nodes", entry.group, self.node_count());
+            let message =
+                format!("{} is put at {anchor}, but there are {} nodes", entry.group, self.node_count());
             return Err(PlanError::new("unknown-node", message));
         }
         self.take(entry.group, entry.role.slot());

@@ -35,7 +35,8 @@ pub const ABI_VERSION_TEXT: &str = "1.0";
 pub const RUSTC: &str = env!("PIPEWRIGHT_RUSTC");
 
 /// Link section of the manifest.
-pub const MANIFEST_SECTION: &str = if cfg!(target_os = "macos") { "__DATA,__pipewright" } else { ".pipewright" };
+pub const MANIFEST_SECTION: &str =
+    if cfg!(target_os = "macos") { "__DATA,__pipewright" } else { ".pipewright" };
 
 /// First line of a manifest.
 pub const MANIFEST_MAGIC: &str = "pipewright plugin manifest 1";
@@ -247,7 +248,8 @@ pub extern "C" fn pass_interface(method: u32, request: &Request<'_>) -> Reply {
 
 fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|s| s.to_string());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".into())
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".into())
 }
 
 fn describe() -> Reply {
@@ -363,7 +365,14 @@ fn option_record(strings: &mut StringPool, name: &str, value: &OptionValue) -> O
         OptionValue::String(value) => (0, strings.intern(value)),
     };
     let name = strings.intern(name);
-    OptionRecord { int, name, ty: value.option_type() as u32, text, doc: StrId::NONE, choices: Range::default() }
+    OptionRecord {
+        int,
+        name,
+        ty: value.option_type() as u32,
+        text,
+        doc: StrId::NONE,
+        choices: Range::default(),
+    }
 }
 
 fn option_value(record: &OptionRecord, strings: Strings<'_>) -> OptionValue {
@@ -382,7 +391,8 @@ fn run(request: &Request<'_>) -> Result<Reply, Box<dyn core::error::Error>> {
     let strings =
         Strings { bytes: shared.get("run.strings.bytes/1")?, ends: shared.get("run.strings.ends/1")? };
     let options = shared.get::<OptionRecord>("run.options/1")?;
-    let options = options.iter().map(|o| (strings.get(o.name).to_owned(), option_value(o, strings))).collect();
+    let options =
+        options.iter().map(|o| (strings.get(o.name).to_owned(), option_value(o, strings))).collect();
     let mut units = Vec::with_capacity(request.units.len());
     for unit in request.units.as_slice() {
         let columns = Columns::new(unit.as_slice());
@@ -480,7 +490,11 @@ pub fn lend_all(columns: &[OwnedColumn]) -> Vec<Column<'_>> {
 
 /// The root's one function.
 pub extern "C" fn get_extension(id: RStr<'_>) -> ROption<Interface> {
-    if id.as_str() == PASS_INTERFACE { ROption::RSome(Interface { call: pass_interface }) } else { ROption::RNone }
+    if id.as_str() == PASS_INTERFACE {
+        ROption::RSome(Interface { call: pass_interface })
+    } else {
+        ROption::RNone
+    }
 }
 
 /// Length of the concatenation of `parts`, for [`concat`].
