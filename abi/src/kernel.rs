@@ -117,6 +117,13 @@ pub mod region_flag {
     pub const ACCUMULATOR: u32 = 2;
     /// `address`, `rows`, `row_bytes` and `pitch` are known.
     pub const KNOWN_ADDRESS: u32 = 4;
+    /// The memory is apart from that of every other root (a popped slot, a parameter): the `range` rule compares
+    /// such regions by root.
+    pub const PRIVATE: u32 = 8;
+    /// The region exists for the `range` rule only: it overlaps nothing under the `root` rule.
+    pub const NOT_ROOT: u32 = 16;
+    /// The region exists for the `root` rule only: it overlaps nothing under the `range` rule.
+    pub const NOT_RANGE: u32 = 32;
 }
 
 /// A buffer's identity.

@@ -1,0 +1,265 @@
+//! From a module to kernels: simplification, memory of values, and the flat list of nodes.
+//!
+//! Everything about an operation comes from the target's table: which pipe runs it, what it reads and writes. What
+//! must hold: the node list is in program order, constructs nest, and every access names a region. Behaviour, quirks
+//! of memory identity included, follows the reference compiler (May 2026); the `range` description of a region is
+//! the sound one beside it.
+
+mod fold;
+mod memory;
+mod simplify;
+
+use std::collections::HashMap;
+
+use pipewright_abi::ir::{Module, ModuleData};
+use pipewright_abi::kernel::{
+    Access, KernelData, KernelFacts, Node, Region, Root, access_mode, kernel_flag, node_flag, node_kind,
+};
+use pipewright_abi::target::{Entry, Target, TargetData, entry_flag, operand_flag};
+use pipewright_abi::{BlockId, NodeId, OpId, PipeId, Range, RegionId, RootId, SpaceId, StrId, ValueId};
+
+use crate::diagnostic::{Diagnostic, did_you_mean};
+pub use simplify::simplify;
+
+/// Flattens one function of a simplified module. Fails with all errors that were found, in program order.
+pub fn lower(
+    module: &ModuleData,
+    target: &TargetData,
+    function: OpId,
+) -> Result<KernelData, Vec<Diagnostic>> {
+    let (module, target) = (module.view(), target.view());
+    let mut flat = Flattener {
+        module,
+        target,
+        memory: memory::memory(module, target, function),
+        kernel: KernelData::default(),
+        flags: 0,
+        parent: NodeId::NONE,
+        regions: HashMap::new(),
+        roots: HashMap::new(),
+        diagnostics: Vec::new(),
+    };
+    match module.entry_block(function, 0).get() {
+        Some(entry) => flat.block(entry),
+        None => flat.flags |= kernel_flag::DECLARATION,
+    }
+    if !flat.diagnostics.is_empty() {
+        return Err(flat.diagnostics);
+    }
+    flat.kernel.facts = vec![KernelFacts { function, flags: flat.flags }];
+    Ok(flat.kernel)
+}
+
+struct Flattener<'a> {
+    module: Module<'a>,
+    target: Target<'a>,
+    memory: memory::Memory,
+    kernel: KernelData,
+    flags: u32,
+    parent: NodeId,
+    regions: HashMap<Region, RegionId>,
+    roots: HashMap<ValueId, RootId>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Flattener<'_> {
+    fn block(&mut self, block: BlockId) {
+        for &op in self.module.block_ops(block) {
+            self.operation(op);
+        }
+    }
+
+    fn body(&mut self, op: OpId, index: usize) {
+        if let Some(body) = self.module.bodies(op).get(index) {
+            for block in self.module.blocks(body) {
+                self.block(block);
+            }
+        }
+    }
+
+    fn operation(&mut self, op: OpId) {
+        match self.module.op_name(op) {
+            "scf.for" | "scf.while" => {
+                let is_while = self.module.op_name(op) == "scf.while";
+                let flags = if is_while { node_flag::WHILE } else { 0 };
+                let begin = self.node(Node { kind: node_kind::LOOP_BEGIN, op, flags, ..Default::default() });
+                let outer = core::mem::replace(&mut self.parent, begin);
+                (0..self.module.bodies(op).len()).for_each(|index| self.body(op, index));
+                self.parent = outer;
+                let end = self.node(Node { kind: node_kind::LOOP_END, op, flags, ..Default::default() });
+                self.link(&[begin, end], NodeId::NONE);
+            }
+            "scf.if" => {
+                let begin = self.node(Node { kind: node_kind::IF_BEGIN, op, ..Default::default() });
+                let outer = core::mem::replace(&mut self.parent, begin);
+                self.body(op, 0);
+                let then_end = self.node(Node { kind: node_kind::PLACEHOLDER, op, ..Default::default() });
+                let middle = self.node(Node { kind: node_kind::ELSE_BEGIN, op, ..Default::default() });
+                self.body(op, 1);
+                let else_end = self.node(Node { kind: node_kind::PLACEHOLDER, op, ..Default::default() });
+                self.parent = outer;
+                let end = self.node(Node { kind: node_kind::IF_END, op, ..Default::default() });
+                self.link(&[begin, then_end, middle, else_end, end], middle);
+            }
+            _ => {
+                self.instruction(op);
+                (0..self.module.bodies(op).len()).for_each(|index| self.body(op, index));
+            }
+        }
+    }
+
+    fn node(&mut self, node: Node) -> NodeId {
+        let id = NodeId::from_index(self.kernel.nodes.len());
+        self.kernel.nodes.push(Node { parent: self.parent, ..node });
+        id
+    }
+
+    /// Tells the nodes of one construct about each other.
+    fn link(&mut self, nodes: &[NodeId], middle: NodeId) {
+        let (begin, end) = (nodes[0], nodes[nodes.len() - 1]);
+        for &id in nodes {
+            let node = &mut self.kernel.nodes[id.index()];
+            (node.begin, node.middle, node.end) = (begin, middle, end);
+        }
+    }
+
+    fn instruction(&mut self, op: OpId) {
+        let record = self.module.op(op);
+        let Some(entry) = record.entry.get().map(|e| self.target.t.entries[e.index()]) else {
+            self.check_known(op);
+            return;
+        };
+        if entry.flags & entry_flag::EXPLICIT_SYNC != 0 {
+            self.flags |= kernel_flag::EXPLICIT_SYNC;
+        }
+        if entry.flags & entry_flag::ROOT != 0 && self.module.op_name(op) == "pto.alloc_tile" {
+            self.check_address(op, &entry);
+        }
+        if entry.flags & entry_flag::MANUAL_ADDRESS != 0 {
+            let diagnostic = Diagnostic::error(
+                "lower::manual-address",
+                format!("`{}` cannot stand beside automatic synchronization", self.module.op_name(op)),
+            );
+            let help = "give the tile its address where it is allocated: `pto.alloc_tile addr = %a`";
+            self.diagnostics
+                .push(diagnostic.label(record.name_span, "assigns an address by hand").help(help));
+        }
+        let Some(pipe) = self.pipe(op, &entry) else { return };
+        let mut flags = 0;
+        if entry.flags & entry_flag::IRREGULAR != 0 {
+            flags |= node_flag::IRREGULAR;
+            self.flags |= kernel_flag::IRREGULAR;
+        }
+        let accesses = self.accesses(op, &entry);
+        self.node(Node { kind: node_kind::INSTRUCTION, pipe, op, accesses, flags, ..Default::default() });
+    }
+
+    /// The pipe that runs the operation, by the first of its rules that applies.
+    fn pipe(&self, op: OpId, entry: &Entry) -> Option<PipeId> {
+        let rules = entry.pipe_rules.of(self.target.t.pipe_rules);
+        let applies = |rule: &&pipewright_abi::target::PipeRule| {
+            rule.when.of(self.target.t.conditions).iter().all(|condition| {
+                let Some(space) = self.space_of(op, entry, condition.name) else { return false };
+                let name = self.target.space_name(space);
+                condition.values.of(self.target.t.names).iter().any(|&value| self.target.str(value) == name)
+            })
+        };
+        rules.iter().find(applies).map(|rule| rule.pipe)
+    }
+
+    /// The memory space of the operand or result `name`.
+    fn space_of(&self, op: OpId, entry: &Entry, name: StrId) -> Option<SpaceId> {
+        let operands = entry.operands.of(self.target.t.operands);
+        let value = if let Some(slot) = operands.iter().position(|o| o.name == name) {
+            self.module.operands(op).iter().find(|o| o.slot as usize == slot)?.value
+        } else {
+            let results = entry.results.of(self.target.t.operands);
+            self.module.result(op, results.iter().position(|r| r.name == name)?).get()?
+        };
+        memory::space_of(self.module, self.target, value)
+    }
+
+    /// What the operation reads and writes, each region once.
+    fn accesses(&mut self, op: OpId, entry: &Entry) -> Range {
+        let mut accesses: Vec<Access> = Vec::new();
+        let specs = entry.operands.of(self.target.t.operands);
+        for operand in self.module.operands(op) {
+            if let Some(spec) = specs.get(operand.slot as usize) {
+                self.access(operand.value, spec.flags, &mut accesses);
+            }
+        }
+        let results = entry.results.of(self.target.t.operands);
+        for (spec, value) in results.iter().zip(self.module.results(op)) {
+            self.access(value, spec.flags, &mut accesses);
+        }
+        let start = self.kernel.accesses.len();
+        self.kernel.accesses.extend(accesses);
+        Range::new(start, self.kernel.accesses.len())
+    }
+
+    fn access(&mut self, value: ValueId, flags: u32, out: &mut Vec<Access>) {
+        let mut mode = if flags & operand_flag::READ != 0 { access_mode::READ } else { 0 };
+        mode |= if flags & operand_flag::WRITE != 0 { access_mode::WRITE } else { 0 };
+        if mode == 0 {
+            return;
+        }
+        for piece in self.memory.of(value).to_vec() {
+            let root = self.root(piece.root);
+            let region = self.region(Region { root, ..piece.region });
+            match out.iter_mut().find(|a| a.region == region) {
+                Some(access) => access.mode |= mode,
+                None => out.push(Access { region, mode }),
+            }
+        }
+    }
+
+    fn root(&mut self, value: ValueId) -> RootId {
+        let next = RootId::from_index(self.kernel.roots.len());
+        *self.roots.entry(value).or_insert_with(|| {
+            let record = self.module.value(value);
+            self.kernel.roots.push(Root { value, name: record.name, span: record.span });
+            next
+        })
+    }
+
+    fn region(&mut self, region: Region) -> RegionId {
+        let next = RegionId::from_index(self.kernel.regions.len());
+        *self.regions.entry(region).or_insert_with(|| {
+            self.kernel.regions.push(region);
+            next
+        })
+    }
+
+    fn check_address(&mut self, op: OpId, entry: &Entry) {
+        let specs = entry.operands.of(self.target.t.operands);
+        let addr = specs.iter().position(|s| self.target.str(s.name) == "addr");
+        if self.module.operands(op).iter().any(|o| Some(o.slot as usize) == addr) {
+            return;
+        }
+        let name = self.module.str(self.module.value(self.module.result(op, 0)).name);
+        let diagnostic = Diagnostic::error("lower::no-address", format!("the tile `%{name}` has no address"))
+            .label(self.module.op(op).span, "allocated here")
+            .help("write `addr = %a`; synchronization depends on which tiles share memory");
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// Operations of other dialects have no table entry; the ones that structure a program are known.
+    fn check_known(&mut self, op: OpId) {
+        const DIALECTS: [&str; 6] = ["arith.", "scf.", "func.", "builtin.", "memref.", "vector."];
+        let name = self.module.op_name(op);
+        if DIALECTS.iter().any(|d| name.starts_with(d)) {
+            return;
+        }
+        let known = self.target.t.entries.iter().map(|e| self.target.str(e.name));
+        let help = match did_you_mean(name, known) {
+            Some(likely) => {
+                format!("did you mean `{likely}`? A new operation needs an `[[op]]` entry in a target file")
+            }
+            None => "a new operation needs an `[[op]]` entry in a target file".into(),
+        };
+        let diagnostic = Diagnostic::error("lower::unknown-op", format!("the target does not know `{name}`"))
+            .label(self.module.op(op).name_span, "this operation")
+            .help(help);
+        self.diagnostics.push(diagnostic);
+    }
+}
