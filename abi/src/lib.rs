@@ -10,6 +10,7 @@
 #![deny(missing_docs)]
 
 pub mod column;
+mod guard;
 pub mod hazard;
 mod ids;
 pub mod ir;

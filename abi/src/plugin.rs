@@ -9,14 +9,12 @@
 //!
 //! What must hold: no panic leaves a plugin (every entry is guarded), and nothing here borrows past a call.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use abi_stable::StableAbi;
 use abi_stable::std_types::{ROption, RSlice, RStr, RVec};
 use bytemuck::{Pod, Zeroable};
 
 use crate::column::{Column, ColumnError, Columns, OwnedColumn, StringPool, Strings, table};
+use crate::guard::guarded;
 use crate::kernel::Kernel;
 use crate::pass::{
     OptionSpec, OptionType, OptionValue, Pass, PassContext, PassError, PassInfo, Remark, Scope, Unit,
@@ -232,24 +230,18 @@ fn registrations() -> Vec<&'static Registration> {
 
 /// The one function behind [`PASS_INTERFACE`]. Guarded: a panic becomes a reply.
 pub extern "C" fn pass_interface(method: u32, request: &Request<'_>) -> Reply {
-    let answer = catch_unwind(AssertUnwindSafe(|| match method {
+    let answer = guarded(|| match method {
         METHOD_DESCRIBE => describe(),
         METHOD_RUN => run(request).unwrap_or_else(|error| {
             let error = PassError::new(error.to_string());
             reply(status::REFUSED, &[], Vec::new(), [(note::ERROR, Note::Error(&error))])
         }),
         _ => Reply { status: status::REFUSED, columns: RVec::new() },
-    }));
-    answer.unwrap_or_else(|payload| {
-        let error = PassError::new(panic_text(payload.as_ref()));
+    });
+    answer.unwrap_or_else(|panic| {
+        let error = PassError::new(panic);
         reply(status::PANICKED, &[], Vec::new(), [(note::ERROR, Note::Error(&error))])
     })
-}
-
-fn panic_text(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|s| s.to_string());
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".into())
 }
 
 fn describe() -> Reply {

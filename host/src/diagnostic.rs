@@ -92,19 +92,23 @@ impl Source {
 
     /// Reads a UTF-8 file. A failure is a report that names the path.
     pub fn read(path: &Path) -> Result<Self, Report> {
-        let name = path.display().to_string();
+        Self::from_bytes(&path.display().to_string(), std::fs::read(path))
+    }
+
+    /// The source of that name with these bytes, which must be UTF-8. A failure is a report that names it.
+    pub fn from_bytes(name: &str, bytes: std::io::Result<Vec<u8>>) -> Result<Self, Report> {
         let fail = |why: String| {
             let diagnostic = Diagnostic::error("file::read", format!("cannot read `{name}`: {why}"));
-            Report::one(Source::new(name.as_str(), ""), diagnostic)
+            Report::one(Source::new(name, ""), diagnostic)
         };
-        let bytes = std::fs::read(path).map_err(|e| fail(e.to_string()))?;
+        let bytes = bytes.map_err(|e| fail(e.to_string()))?;
         // Spans are 32 bits wide.
         if u32::try_from(bytes.len()).is_err() {
             return Err(fail("it is larger than 4 GiB".into()));
         }
         let text = String::from_utf8(bytes)
             .map_err(|e| fail(format!("it is not UTF-8 text (byte {})", e.utf8_error().valid_up_to())))?;
-        Ok(Self { name, text })
+        Ok(Self::new(name, text))
     }
 
     /// The span as one that can be drawn: inside the text, on character boundaries, and on the last character if it

@@ -59,7 +59,7 @@ impl Pipeline {
 pub fn load(wanted: &str) -> Result<Pipeline, Vec<Report>> {
     let command_line = Source::new("command line", format!("--pipeline {wanted}"));
     let span = text_range("--pipeline ".len()..command_line.text.len());
-    let path = match find(wanted, Path::new(".")) {
+    let path = match find(wanted, None) {
         Ok(path) => path,
         Err(diagnostic) => return Err(vec![Report::one(command_line, diagnostic.label(span, "not found"))]),
     };
@@ -91,19 +91,20 @@ fn places() -> Vec<PathBuf> {
     let listed = std::env::var_os(PATH_VARIABLE).unwrap_or_default();
     let mut places: Vec<_> = std::env::split_paths(&listed).filter(|p| !p.as_os_str().is_empty()).collect();
     if let Some(directory) = executable_directory() {
-        places.push(directory.join("../share/pipewright/pipelines"));
+        places.extend(directory.parent().map(|d| d.join("share/pipewright/pipelines")));
         places.extend(directory.ancestors().map(|d| d.join("pipelines")));
     }
     // Where cargo's target directory is elsewhere, the build tree cannot be found from the executable.
-    places.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines"));
+    places.extend(Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(|d| d.join("pipelines")));
     places.retain(|p| p.is_dir());
     places
 }
 
-/// The file of the pipeline `wanted`, with paths relative to `base`, or a diagnostic without a label.
-fn find(wanted: &str, base: &Path) -> Result<PathBuf, Diagnostic> {
+/// The file of the pipeline `wanted`, or a diagnostic without a label. `base` is the directory of the file that names
+/// it, where paths start and names are looked for first.
+fn find(wanted: &str, base: Option<&Path>) -> Result<PathBuf, Diagnostic> {
     if wanted.ends_with(".toml") || wanted.contains('/') {
-        let path: PathBuf = base.join(wanted).components().collect();
+        let path: PathBuf = base.unwrap_or(Path::new("")).join(wanted).components().collect();
         // "./x" in messages helps nobody.
         let path = path.strip_prefix(".").map(Path::to_owned).unwrap_or(path);
         return match path.is_file() {
@@ -115,8 +116,7 @@ fn find(wanted: &str, base: &Path) -> Result<PathBuf, Diagnostic> {
         };
     }
     let file = format!("{wanted}.toml");
-    let beside = (base != Path::new(".")).then(|| base.to_owned());
-    let places: Vec<_> = beside.into_iter().chain(places()).collect();
+    let places: Vec<_> = base.map(Path::to_owned).into_iter().chain(places()).collect();
     if let Some(path) = places.iter().map(|p| p.join(&file)).find(|p| p.is_file()) {
         return Ok(path);
     }
@@ -152,7 +152,7 @@ fn read_chain(path: &Path, pipeline: &mut Pipeline) -> Result<Vec<PipelineFile>,
         let fail = |diagnostic: Diagnostic, text: &str| {
             Err(pipeline.reports(vec![(base.place.source, diagnostic.label(base.place.span, text))]))
         };
-        next = match find(&base.value, &pipeline.directories[base.place.source]) {
+        next = match find(&base.value, Some(&pipeline.directories[base.place.source])) {
             Ok(path) => path,
             Err(diagnostic) => return fail(diagnostic, "not found"),
         };

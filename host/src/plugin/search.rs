@@ -80,11 +80,11 @@ pub fn discover(arguments: &[PathBuf]) -> Result<Found, Vec<Report>> {
             Err(why) => found.refused.push(Refused { path, why }),
         }
     }
-    for directory in
-        executable_directory().iter().flat_map(|d| [d.clone(), d.join("../lib/pipewright/plugins")])
-    {
-        let directory = directory.canonicalize().unwrap_or(directory);
+    if let Some(directory) = executable_directory() {
         found.add_directory(&directory, &mut seen);
+        if let Some(prefix) = directory.parent() {
+            found.add_directory(&prefix.join("lib/pipewright/plugins"), &mut seen);
+        }
     }
     if reports.is_empty() { Ok(found) } else { Err(reports) }
 }
