@@ -138,6 +138,19 @@ pub struct Root {
     pub span: TextRange,
 }
 
+/// An operation that touches memory but runs on no pipe that the target names: collectives, calls, scalar access to
+/// global memory. Synchronization passes do not see it; memory planning and verification must.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Bystander {
+    /// The operation.
+    pub op: OpId,
+    /// The node before which it stands; the number of nodes if it stands behind all of them.
+    pub before: NodeId,
+    /// What it reads and writes, in [`Kernel::accesses`].
+    pub accesses: Range,
+}
+
 /// Facts of a kernel that are single values.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -173,6 +186,8 @@ table! {
     regions: Region = "kernel.regions/1",
     /// Buffer identities.
     roots: Root = "kernel.roots/1",
+    /// Operations that touch memory and are no nodes, in program order.
+    bystanders: Bystander = "kernel.bystanders/1",
 }
 
 impl<'a> Kernel<'a> {

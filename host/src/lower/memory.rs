@@ -176,7 +176,7 @@ impl Tracer<'_> {
         let ty = self.module.type_of(result);
         let (Some(tile), &[rows, cols]) = (self.module.tile(ty), self.module.dims(ty)) else { return };
         let address = self.module.operands(op).iter().find(|o| self.slot_name(op, o.slot) == "addr");
-        let Some(address) = address.map(|o| o.value) else { return };
+        let Some(address) = address.map(|o| o.value) else { return self.declared(op) };
         let bits = u64::from(self.element_bits(ty.element));
         let (rows, cols) = (rows.max(0) as u64, cols.max(0) as u64);
         let size = rows.wrapping_mul(cols).wrapping_mul(bits / 8);

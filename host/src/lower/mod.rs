@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use pipewright_abi::ir::{Module, ModuleData};
 use pipewright_abi::kernel::{
-    Access, KernelData, KernelFacts, Node, Region, Root, access_mode, kernel_flag, node_flag, node_kind,
+    Access, Bystander, KernelData, KernelFacts, Node, Region, Root, access_mode, kernel_flag, node_flag, node_kind,
 };
 use pipewright_abi::target::{Entry, Target, TargetData, entry_flag, operand_flag};
 use pipewright_abi::{BlockId, NodeId, OpId, PipeId, Range, RegionId, RootId, SpaceId, StrId, ValueId};
@@ -21,11 +21,21 @@ use pipewright_abi::{BlockId, NodeId, OpId, PipeId, Range, RegionId, RootId, Spa
 use crate::diagnostic::{Diagnostic, did_you_mean};
 pub use simplify::simplify;
 
+/// Whether tiles must have addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// A tile without an address is an error.
+    Required,
+    /// A tile without an address is a buffer of its own: what a pass that plans memory starts from.
+    Planned,
+}
+
 /// Flattens one function of a simplified module. Fails with all errors that were found, in program order.
 pub fn lower(
     module: &ModuleData,
     target: &TargetData,
     function: OpId,
+    addresses: Addresses,
 ) -> Result<KernelData, Vec<Diagnostic>> {
     let (module, target) = (module.view(), target.view());
     let mut flat = Flattener {
@@ -37,6 +47,7 @@ pub fn lower(
         parent: NodeId::NONE,
         regions: HashMap::new(),
         roots: HashMap::new(),
+        addresses,
         diagnostics: Vec::new(),
     };
     match module.entry_block(function, 0).get() {
@@ -59,6 +70,7 @@ struct Flattener<'a> {
     parent: NodeId,
     regions: HashMap<Region, RegionId>,
     roots: HashMap<ValueId, RootId>,
+    addresses: Addresses,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -132,7 +144,7 @@ impl Flattener<'_> {
         if entry.flags & entry_flag::EXPLICIT_SYNC != 0 {
             self.flags |= kernel_flag::EXPLICIT_SYNC;
         }
-        if entry.flags & entry_flag::ROOT != 0 && self.module.op_name(op) == "pto.alloc_tile" {
+        if self.addresses == Addresses::Required && self.module.op_name(op) == "pto.alloc_tile" {
             self.check_address(op, &entry);
         }
         if entry.flags & entry_flag::MANUAL_ADDRESS != 0 {
@@ -144,7 +156,14 @@ impl Flattener<'_> {
             self.diagnostics
                 .push(diagnostic.label(record.name_span, "assigns an address by hand").help(help));
         }
-        let Some(pipe) = self.pipe(op, &entry) else { return };
+        let Some(pipe) = self.pipe(op, &entry) else {
+            let accesses = self.accesses(op, &entry);
+            if !accesses.is_empty() {
+                let before = NodeId::from_index(self.kernel.nodes.len());
+                self.kernel.bystanders.push(Bystander { op, before, accesses });
+            }
+            return;
+        };
         let mut flags = 0;
         if entry.flags & entry_flag::IRREGULAR != 0 {
             flags |= node_flag::IRREGULAR;
@@ -239,14 +258,32 @@ impl Flattener<'_> {
         let name = self.module.str(self.module.value(self.module.result(op, 0)).name);
         let diagnostic = Diagnostic::error("lower::no-address", format!("the tile `%{name}` has no address"))
             .label(self.module.op(op).span, "allocated here")
-            .help("write `addr = %a`; synchronization depends on which tiles share memory");
+            .help("write `addr = %a`, or put `memory-plan` before the stages that synchronize");
         self.diagnostics.push(diagnostic);
+    }
+
+    /// A call may read and write whatever its arguments stand for.
+    fn call(&mut self, op: OpId) {
+        let mut accesses = Vec::new();
+        for operand in self.module.operands(op) {
+            self.access(operand.value, operand_flag::READ | operand_flag::WRITE, &mut accesses);
+        }
+        if !accesses.is_empty() {
+            let start = self.kernel.accesses.len();
+            self.kernel.accesses.extend(accesses);
+            let accesses = Range::new(start, self.kernel.accesses.len());
+            let before = NodeId::from_index(self.kernel.nodes.len());
+            self.kernel.bystanders.push(Bystander { op, before, accesses });
+        }
     }
 
     /// Operations of other dialects have no table entry; the ones that structure a program are known.
     fn check_known(&mut self, op: OpId) {
         const DIALECTS: [&str; 6] = ["arith.", "scf.", "func.", "builtin.", "memref.", "vector."];
         let name = self.module.op_name(op);
+        if name == "func.call" {
+            self.call(op);
+        }
         if DIALECTS.iter().any(|d| name.starts_with(d)) {
             return;
         }

@@ -8,9 +8,9 @@ mod raw;
 use std::path::{Path, PathBuf};
 
 use pipewright_abi::target::{
-    AttrSpec, Condition, CppRule, Entry, Enum, EnumValue, Facts, OperandSpec, Pipe, PipeRule, ReservedIds, Space,
-    SyncClass, TargetData, attr_flag, condition_kind, entry_flag, operand_flag, operand_kind, pipe_flag,
-    space_flag,
+    AttrSpec, Condition, CppRule, Entry, Enum, EnumValue, Facts, OperandSpec, Pipe, PipeRule, ReservedIds,
+    Space, SyncClass, TargetData, attr_flag, condition_kind, entry_flag, operand_flag, operand_kind,
+    pipe_flag, space_flag,
 };
 use pipewright_abi::{PipeId, Range, StrId};
 use toml::Spanned;
@@ -35,7 +35,10 @@ pub fn load(path: &Path, extensions: &[PathBuf]) -> Result<TargetData, Report> {
     }
     if data.tables.facts.is_empty() {
         let message = "the target file has no `[target]` table";
-        return Err(Report::one(files.swap_remove(0).source, Diagnostic::error("target::incomplete", message)));
+        return Err(Report::one(
+            files.swap_remove(0).source,
+            Diagnostic::error("target::incomplete", message),
+        ));
     }
     data.build_index();
     Ok(data)
@@ -308,10 +311,8 @@ fn attribute(spec: &Spanned<String>, op: &RawOp, data: &mut TargetData) -> Resul
             .label(text_range(spec.span()), "here")
             .help("write `name[?]: type [= default]`")
     };
-    let (name, rest) =
-        spec.get_ref().split_once(':').ok_or_else(|| malformed("it has no type".into()))?;
-    let (ty, default) =
-        rest.split_once('=').map_or((rest.trim(), None), |(t, d)| (t.trim(), Some(d.trim())));
+    let (name, rest) = spec.get_ref().split_once(':').ok_or_else(|| malformed("it has no type".into()))?;
+    let (ty, default) = rest.split_once('=').map_or((rest.trim(), None), |(t, d)| (t.trim(), Some(d.trim())));
     for part in ty.split('|') {
         let plain = ["i8", "i32", "i64", "f32", "bool", "string", "symbol", "array", "unit"];
         if !plain.contains(&part) && data.view().find_enum(part).is_none() {
@@ -327,7 +328,11 @@ fn attribute(spec: &Spanned<String>, op: &RawOp, data: &mut TargetData) -> Resul
     Ok(AttrSpec { name: data.strings.intern(name), ty: data.strings.intern(ty), default, flags })
 }
 
-fn cpp_rules(cpp: &TextOrRules<RawCppRule>, names: &[StrId], data: &mut TargetData) -> Result<(), Diagnostic> {
+fn cpp_rules(
+    cpp: &TextOrRules<RawCppRule>,
+    names: &[StrId],
+    data: &mut TargetData,
+) -> Result<(), Diagnostic> {
     let rules = match cpp {
         TextOrRules::Text(emit) => {
             let emit = data.strings.intern(emit);
@@ -338,7 +343,8 @@ fn cpp_rules(cpp: &TextOrRules<RawCppRule>, names: &[StrId], data: &mut TargetDa
     };
     for rule in rules {
         let start = data.tables.conditions.len();
-        for (kind, list) in [(condition_kind::HAS, &rule.when.has), (condition_kind::LACKS, &rule.when.lacks)] {
+        for (kind, list) in [(condition_kind::HAS, &rule.when.has), (condition_kind::LACKS, &rule.when.lacks)]
+        {
             for name in list {
                 known_name(name, names, data)?;
                 condition(kind, name.get_ref(), &Names::default(), data);
@@ -374,7 +380,11 @@ fn condition(kind: u32, name: &str, values: &Names, data: &mut TargetData) {
 
 fn known_name(name: &Spanned<String>, names: &[StrId], data: &TargetData) -> Result<(), Diagnostic> {
     let known = names.iter().map(|&n| data.strings.view().get(n));
-    if known.clone().any(|n| n == name.get_ref()) { Ok(()) } else { Err(unknown("operand or attribute", name, known)) }
+    if known.clone().any(|n| n == name.get_ref()) {
+        Ok(())
+    } else {
+        Err(unknown("operand or attribute", name, known))
+    }
 }
 
 fn pipe(data: &TargetData, name: &Spanned<String>) -> Result<PipeId, Diagnostic> {
