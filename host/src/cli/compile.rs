@@ -14,6 +14,7 @@ use pipewright_abi::target::TargetData;
 
 use super::{Failure, PluginArguments, output, print_reports};
 use crate::diagnostic::{Diagnostic, Report, Source, did_you_mean, text_range};
+use crate::lower::Addresses;
 use crate::pipeline::{self, Outcome, Point, ResolvedPipeline, Unit};
 use crate::plan_text::plan_text;
 use crate::{lower, plugin, syntax, target};
@@ -171,10 +172,12 @@ impl Compiler<'_> {
 
         let start = Instant::now();
         lower::simplify(&mut module, self.target);
+        let addresses =
+            if self.pipeline.writes("addresses") { Addresses::Planned } else { Addresses::Required };
         let functions: Vec<_> = module.view().functions().collect();
         let (mut units, mut errors) = (Vec::new(), Vec::new());
         for function in functions {
-            match lower::lower(&module, self.target, function) {
+            match lower::lower(&module, self.target, function, addresses) {
                 Ok(kernel) if kernel.view().flags() & kernel_flag::DECLARATION != 0 => {}
                 Ok(kernel) => units.push(Unit::new(kernel)),
                 Err(diagnostics) => errors.extend(diagnostics),

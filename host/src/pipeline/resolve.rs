@@ -40,6 +40,13 @@ pub struct ResolvedStage {
     pub options: Vec<(String, OptionValue)>,
 }
 
+impl ResolvedPipeline {
+    /// Whether some stage writes the artifact.
+    pub fn writes(&self, artifact: &str) -> bool {
+        self.stages.iter().any(|stage| stage.description().info.writes.iter().any(|w| w == artifact))
+    }
+}
+
 impl ResolvedStage {
     /// The pass as its plugin describes it.
     pub fn description(&self) -> &PassDescription {
