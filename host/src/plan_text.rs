@@ -10,7 +10,7 @@ use pipewright_abi::ir::{Module, ModuleData};
 use pipewright_abi::kernel::{Node, node_kind};
 use pipewright_abi::plan::{Anchor, Entry, NO_EVENT, Role, Side, SyncGroup, group_flag, scope};
 use pipewright_abi::target::{Target, TargetData};
-use pipewright_abi::{GroupId, NodeId, ValueId};
+use pipewright_abi::{GroupId, NodeId, PipeId, ValueId};
 
 use crate::pipeline::Unit;
 
@@ -137,7 +137,10 @@ impl Printer<'_> {
     /// `set s3 MTE2>V #0, carried by n9`.
     fn entry(&self, Entry { group: id, role }: Entry) -> String {
         let group = self.unit.plan.group(id);
-        let pipe = |pipe| if group.has(group_flag::DEMOTED) { "all" } else { self.target.pipe_name(pipe) };
+        let pipe = |pipe: PipeId| {
+            let pipe = if pipe.is_some() { Some(pipe) } else { self.target.all_pipes() };
+            pipe.map_or("all", |pipe| self.target.pipe_name(pipe))
+        };
         let mut text = match role {
             Role::Barrier => format!("barrier {id} {}", pipe(group.src)),
             _ => {
@@ -186,4 +189,50 @@ fn line_starts(text: &str) -> Vec<usize> {
     std::iter::once(0)
         .chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use pipewright_abi::RootId;
+    use pipewright_abi::plan::{Edit, Position};
+
+    use super::*;
+    use crate::test_kernel::double_rows;
+
+    #[test]
+    fn a_plan_shows_every_group_where_it_stands() {
+        let (module, target, mut unit) = double_rows();
+        let pipe = |name: &str| target.view().pipe(name).unwrap();
+        let (none, plan) = (NodeId::NONE, &mut unit.plan);
+        let mut pair = |src: PipeId, dst: PipeId, set: Anchor, wait: Anchor, carrier, flags| {
+            let group = GroupId::from_index(plan.groups().len());
+            plan.apply(Edit::AddPair { src, dst, carrier, flags }).unwrap();
+            plan.apply(Edit::AddRoot { group, root: RootId(1) }).unwrap();
+            for (role, anchor) in [(Role::Set, set), (Role::Wait, wait)] {
+                plan.apply(Edit::Place { entry: Entry { group, role }, anchor, position: Position::Back })
+                    .unwrap();
+            }
+            group
+        };
+        let (after, before) = (|n| Anchor::after(NodeId(n)), |n| Anchor::before(NodeId(n)));
+        let forward = pair(pipe("MTE2"), pipe("V"), after(1), before(2), none, 0);
+        let carried = pair(pipe("V"), pipe("MTE2"), after(9), before(1), NodeId(10), 0);
+        pair(pipe("V"), pipe("MTE2"), before(0), after(10), NodeId(10), group_flag::SYNTHETIC);
+        let demoted = pair(pipe("V"), pipe("MTE3"), before(5), before(9), none, 0);
+        let removed = pair(pipe("V"), pipe("MTE3"), after(2), before(9), none, 0);
+        let edits = [
+            Edit::SetEventId { group: forward, event_id: 0, scope: scope::NONE },
+            Edit::SetEventId { group: carried, event_id: 3, scope: scope::LOOP },
+            Edit::Demote { group: demoted },
+            Edit::Remove { group: removed },
+            Edit::AddBarrier { pipe: pipe("V"), carrier: none, flags: group_flag::TAIL },
+            Edit::Place {
+                entry: Entry { group: GroupId(5), role: Role::Barrier },
+                anchor: after(10),
+                position: Position::Back,
+            },
+        ];
+        edits.into_iter().for_each(|edit| unit.plan.apply(edit).unwrap());
+        insta::assert_snapshot!(plan_text(&unit, &module, &target, "double_rows.pto"));
+    }
 }

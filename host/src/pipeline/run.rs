@@ -240,9 +240,11 @@ impl StageRun<'_> {
     fn malformed(&self, unit: &Unit, error: &PlanError, node: NodeId, what: &str) -> Diagnostic {
         let message = format!("it {what} in function `{}`: {error}", unit.name(self.module));
         let diagnostic = self.fault("pass::malformed-plan", &message);
-        match unit.span(self.module, node) {
-            Some(span) => diagnostic.label(span, format!("at {node}")),
-            None => diagnostic,
+        let function = self.module.tables.ops.get(unit.kernel.view().function().index());
+        match (unit.span(self.module, node), function) {
+            (Some(span), _) => diagnostic.label(span, format!("at {node}")),
+            (None, Some(function)) => diagnostic.label(function.name_span, "in this function"),
+            (None, None) => diagnostic,
         }
     }
 
@@ -274,5 +276,127 @@ fn placed_at(record: EditRecord) -> NodeId {
     match Edit::try_from(record) {
         Ok(Edit::Place { anchor, .. }) => anchor.node,
         _ => NodeId::NONE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use pipewright_abi::column::Columns;
+    use pipewright_abi::plan::{Anchor, Entry, Position, Role};
+    use pipewright_abi::plugin::{OutcomeData, PassDescription, Reply, Request};
+    use pipewright_abi::{GroupId, PassInfo, PipeId};
+
+    use super::*;
+    use crate::diagnostic::{Report, Source, Style};
+    use crate::plugin::in_process;
+    use crate::test_kernel::double_rows;
+
+    const V: PipeId = PipeId(1);
+
+    fn barrier(node: u32) -> [Edit; 2] {
+        let anchor = Anchor::before(NodeId(node));
+        let entry = Entry { group: GroupId(0), role: Role::Barrier };
+        let add = Edit::AddBarrier { pipe: V, carrier: NodeId::NONE, flags: 0 };
+        [add, Edit::Place { entry, anchor, position: Position::Back }]
+    }
+
+    type Named = (&'static str, fn() -> Reply);
+
+    /// What each pass of the strange plugin replies, by the name of the pass.
+    const REPLIES: [Named; 11] = [
+        ("adds-a-barrier", || reply(&barrier(2).map(EditRecord::from), None)),
+        ("writes-a-column", || reply(&[], Some(OwnedColumn::new("note/1", &[7u32])))),
+        ("makes-no-edit", || reply(&[EditRecord { code: 99, args: [0; 5] }], None)),
+        ("removes-nothing", || reply(&[Edit::Remove { group: GroupId(4) }.into()], None)),
+        ("puts-it-nowhere", || reply(&barrier(90).map(EditRecord::from), None)),
+        ("leaves-a-half", || {
+            let src = PipeId(4);
+            reply(&[Edit::AddPair { src, dst: V, carrier: NodeId::NONE, flags: 0 }.into()], None)
+        }),
+        ("takes-our-column", || reply(&[], Some(OwnedColumn::new("kernel.nodes/1", &[7u32])))),
+        ("lies-about-length", || {
+            reply(&[], Some(OwnedColumn { len: 1 << 40, ..OwnedColumn::new("x/1", &[7u32]) }))
+        }),
+        ("lies-about-stride", || {
+            reply(&[], Some(OwnedColumn { stride: 3, ..OwnedColumn::new("x/1", &[7u32]) }))
+        }),
+        ("has-a-status-of-its-own", || Reply { status: 77, ..reply(&[], None) }),
+        ("sends-nothing", || Reply { status: status::OK, columns: Vec::new().into() }),
+    ];
+
+    fn reply(edits: &[EditRecord], column: Option<OwnedColumn>) -> Reply {
+        let mut columns = Vec::new();
+        OutcomeData { edits: edits.to_vec(), ..Default::default() }.view().copy_out(&mut columns);
+        columns.extend(column);
+        Reply { status: status::OK, columns: columns.into() }
+    }
+
+    extern "C" fn call(_method: u32, request: &Request<'_>) -> Reply {
+        let pass = Columns::new(request.shared.as_slice())
+            .get::<u32>("run.pass/1")
+            .expect("the host names the pass");
+        REPLIES[pass[0] as usize].1()
+    }
+
+    /// Runs these passes of the strange plugin, and prints the diagnostics if one fails.
+    fn run_passes(names: &[&str], scope: Scope) -> Result<(Outcome, Vec<Unit>), String> {
+        let describe = |(name, _): &Named| PassDescription {
+            name: (*name).into(),
+            version: "0.1.0".into(),
+            info: PassInfo { scope, ..PassInfo::new("strange") },
+        };
+        let plugin = Rc::new(in_process(REPLIES.iter().map(describe).collect(), call));
+        let stage = |name: &&str| {
+            let index = REPLIES.iter().position(|(n, _)| n == name).expect("a known pass") as u32;
+            ResolvedStage { plugin: plugin.clone(), index, options: Vec::new() }
+        };
+        let stages = names.iter().map(stage).collect();
+        let pipeline = ResolvedPipeline { name: "p".into(), target: "t.toml".into(), stages };
+        let (module, target, unit) = double_rows();
+        let mut units = vec![unit];
+        match run(&pipeline, &module, &target, &mut units, &mut |_, _, _| {}) {
+            Ok(outcome) => Ok((outcome, units)),
+            Err(diagnostics) => {
+                Err(Report::new(Source::new("k.pto", &*module.source), diagnostics).render(Style::Plain))
+            }
+        }
+    }
+
+    #[test]
+    fn edits_change_the_plan_and_columns_are_kept() {
+        let (outcome, units) = run_passes(&["adds-a-barrier", "writes-a-column"], Scope::Function).unwrap();
+        assert_eq!(units[0].plan.before(NodeId(2)).len(), 1);
+        assert_eq!(units[0].columns.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["note/1"]);
+        assert_eq!(outcome.stages.len(), 2);
+    }
+
+    #[test]
+    fn a_pass_that_breaks_a_rule_is_named_with_the_rule() {
+        let names = REPLIES.iter().skip(2).map(|(name, _)| *name);
+        let texts: Vec<_> = names.map(|name| run_passes(&[name], Scope::Function).unwrap_err()).collect();
+        insta::assert_snapshot!(texts.concat());
+    }
+
+    #[test]
+    fn a_module_pass_cannot_edit() {
+        let error = run_passes(&["adds-a-barrier"], Scope::Module).unwrap_err();
+        assert!(error.contains("module-scope"), "{error}");
+    }
+
+    #[test]
+    fn stages_before_a_failure_are_observed() {
+        let (module, target, unit) = double_rows();
+        let pass = PassDescription { name: "p".into(), version: "0.1.0".into(), info: PassInfo::new("") };
+        let plugin = Rc::new(in_process(vec![pass], call));
+        let stages = vec![ResolvedStage { plugin, index: 0, options: Vec::new() }; 2];
+        let pipeline = ResolvedPipeline { name: "p".into(), target: "t.toml".into(), stages };
+        let mut seen = Vec::new();
+        let mut observe =
+            |point, _: &ResolvedStage, units: &[Unit]| seen.push((point, units[0].plan.groups().len()));
+        // The second stage places the group that the first one added: the edits name group 0.
+        run(&pipeline, &module, &target, &mut [unit], &mut observe).unwrap_err();
+        assert_eq!(seen, [(Point::Before, 0), (Point::After, 1), (Point::Before, 1)]);
     }
 }

@@ -103,3 +103,20 @@ fn innermost(error: &dyn core::error::Error) -> String {
         None => error.to_string(),
     }
 }
+
+/// A plugin in this process, for tests of what a strange one may reply.
+#[cfg(test)]
+pub(crate) fn in_process(
+    passes: Vec<PassDescription>,
+    call: extern "C" fn(u32, &Request<'_>) -> Reply,
+) -> Plugin {
+    let manifest = super::Manifest {
+        abi: pipewright_abi::plugin::ABI_VERSION,
+        plugin: "strange".into(),
+        version: semver::Version::new(0, 1, 0),
+        rustc: pipewright_abi::plugin::RUSTC.into(),
+        passes: passes.iter().map(|p| p.name.clone()).collect(),
+    };
+    let file = PluginFile { path: "libstrange.so".into(), manifest };
+    Plugin { file, passes, interface: Interface { call } }
+}

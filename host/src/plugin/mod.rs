@@ -7,6 +7,8 @@ mod load;
 mod manifest;
 mod search;
 
+#[cfg(test)]
+pub(crate) use load::in_process;
 pub use load::{Plugin, load};
 pub use manifest::{Manifest, ManifestError, read as read_manifest};
 pub use search::{Found, NoProvider, PATH_VARIABLE, PluginFile, Refused, discover, executable_directory};
