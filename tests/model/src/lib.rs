@@ -136,6 +136,19 @@ impl<'k> Model<'k> {
         }
     }
 
+    /// The choices that it follows.
+    pub fn choices(&self) -> Choices {
+        self.choices
+    }
+
+    /// Adds a forward pair by hand, for phases that are to be tried on more than insertion gives them.
+    pub fn add_pair(&mut self, (src, dst): (PipeId, PipeId), set_at: usize, wait_at: usize, roots: Vec<u32>) {
+        let group = self.groups.len();
+        self.groups.push(Group { src, dst, set_at, wait_at, roots, ..Group::default() });
+        self.post[set_at].push(Entry { group, what: What::Set });
+        self.pre[wait_at].push(Entry { group, what: What::Wait });
+    }
+
     fn node(&self, i: usize) -> &'k Node {
         &self.kernel.nodes[i]
     }
