@@ -5,6 +5,7 @@
 
 use crate::NodeId;
 use crate::kernel::{Kernel, node_kind};
+use crate::plan::{Anchor, Side};
 
 /// Index of a part in [`Parts`]; 0 is the function.
 pub type PartIndex = u32;
@@ -43,7 +44,8 @@ pub struct Part {
 #[derive(Clone, Debug)]
 pub struct Parts {
     parts: Vec<Part>,
-    of_node: Vec<PartIndex>,
+    /// For each node the part of the point before it, of itself, and of the point after it.
+    of_node: Vec<[PartIndex; 3]>,
 }
 
 impl Parts {
@@ -62,10 +64,11 @@ impl Parts {
         let mut of_node = Vec::with_capacity(kernel.nodes.len());
         let mut current: PartIndex = 0;
         for (id, node) in kernel.node_ids().zip(kernel.nodes) {
+            let before = current;
             if matches!(node.kind, node_kind::LOOP_END | node_kind::ELSE_BEGIN | node_kind::IF_END) {
                 current = parts[current as usize].parent;
             }
-            of_node.push(current);
+            let own = current;
             let opened = match node.kind {
                 node_kind::LOOP_BEGIN => Some((PartKind::Loop, node.end)),
                 node_kind::IF_BEGIN => Some((PartKind::Then, node.middle)),
@@ -78,6 +81,7 @@ impl Parts {
                 current = parts.len() as PartIndex;
                 parts.push(part);
             }
+            of_node.push([before, own, current]);
         }
         Self { parts, of_node }
     }
@@ -94,7 +98,12 @@ impl Parts {
 
     /// The part that the node stands in.
     pub fn of(&self, node: NodeId) -> PartIndex {
-        self.of_node[node.index()]
+        self.of_node[node.index()][1]
+    }
+
+    /// The part that a program point lies in: before a loop-end is in the loop's body, after it is behind the loop.
+    pub fn at(&self, anchor: Anchor) -> PartIndex {
+        self.of_node[anchor.node.index()][if anchor.side == Side::Before { 0 } else { 2 }]
     }
 
     /// Whether the node stands in the part, at any depth.
@@ -103,20 +112,18 @@ impl Parts {
         part.kind == PartKind::Function || (part.begin < node && node < part.end)
     }
 
-    /// The part directly below `outer` on the way down to `node`: none if the node stands in `outer` itself, or not
-    /// in `outer` at all. Takes time linear in the depth between them.
-    pub fn below(&self, outer: PartIndex, node: NodeId) -> Option<PartIndex> {
-        let mut inner = self.of(node);
-        if inner == outer {
-            return None;
-        }
-        while self.part(inner).parent != outer {
-            if inner == 0 {
-                return None;
+    /// The part directly below `outer` on the way down to `inner`: none if `inner` is `outer` itself, or does not lie
+    /// in it. Takes time linear in the depth between them.
+    pub fn below(&self, outer: PartIndex, inner: PartIndex) -> Option<PartIndex> {
+        let mut inner = inner;
+        while inner != outer && inner != 0 {
+            let parent = self.part(inner).parent;
+            if parent == outer {
+                return Some(inner);
             }
-            inner = self.part(inner).parent;
+            inner = parent;
         }
-        (inner != 0).then_some(inner)
+        None
     }
 
     /// The innermost part that `index` is, or lies in, for which `want` holds; the function if none.
@@ -157,11 +164,17 @@ mod tests {
             "nodes of a construct belong to the part around it"
         );
         let body = parts.of(NodeId(2));
-        assert_eq!(parts.below(0, NodeId(6)), Some(body));
-        assert_eq!(parts.below(body, NodeId(6)), Some(parts.of(NodeId(6))));
-        assert_eq!(parts.below(body, NodeId(8)), None);
-        assert_eq!(parts.below(parts.of(NodeId(3)), NodeId(6)), None);
-        let other = parts.part(parts.of(NodeId(6)));
+        let (then, otherwise) = (parts.of(NodeId(3)), parts.of(NodeId(6)));
+        assert_eq!(parts.below(0, otherwise), Some(body));
+        assert_eq!(parts.below(body, otherwise), Some(otherwise));
+        assert_eq!(parts.below(body, body), None);
+        assert_eq!(parts.below(then, otherwise), None);
+        let points = |node| [Anchor::before(node), Anchor::after(node)].map(|a| parts.at(a));
+        assert_eq!(points(NodeId(2)), [body, then]);
+        assert_eq!(points(NodeId(5)), [then, otherwise]);
+        assert_eq!(points(NodeId(8)), [otherwise, body]);
+        assert_eq!(points(NodeId(9)), [body, 0]);
+        let other = parts.part(otherwise);
         assert_eq!((other.begin, other.end, other.construct), (NodeId(5), NodeId(8), NodeId(2)));
     }
 }

@@ -201,12 +201,20 @@ pub struct PassError {
     pub span: crate::TextRange,
     /// The node that it is about, or none.
     pub node: NodeId,
+    /// Further pieces of the source that have to do with it, each with a few words.
+    pub labels: Vec<(crate::TextRange, String)>,
 }
 
 impl PassError {
     /// An error about the input as a whole.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: String::new(), span: Default::default(), node: NodeId::NONE }
+        Self {
+            message: message.into(),
+            help: String::new(),
+            span: Default::default(),
+            node: NodeId::NONE,
+            labels: Vec::new(),
+        }
     }
 
     /// About this node.
@@ -218,6 +226,12 @@ impl PassError {
     /// About this piece of the source.
     pub fn at_span(mut self, span: crate::TextRange) -> Self {
         self.span = span;
+        self
+    }
+
+    /// A further piece of the source, and what it has to do with the matter.
+    pub fn with_label(mut self, span: crate::TextRange, text: impl Into<String>) -> Self {
+        self.labels.push((span, text.into()));
         self
     }
 
@@ -286,6 +300,7 @@ pub struct PassContext<'a> {
     pub(crate) edits: Vec<Edit>,
     pub(crate) columns: Vec<OwnedColumn>,
     pub(crate) remarks: Vec<Remark>,
+    pub(crate) report: String,
     pub(crate) statistics: Vec<(String, i64)>,
     pub(crate) output: Option<String>,
 }
@@ -307,6 +322,7 @@ impl<'a> PassContext<'a> {
             edits: Vec::new(),
             columns: Vec::new(),
             remarks: Vec::new(),
+            report: String::new(),
             statistics: Vec::new(),
             output: None,
         }
@@ -460,6 +476,11 @@ impl<'a> PassContext<'a> {
     /// Tells the user something, about a node or (none) the function as a whole.
     pub fn remark(&mut self, node: NodeId, message: impl Into<String>) {
         self.remarks.push(Remark { message: message.into(), node });
+    }
+
+    /// Adds text to what `--print-after` shows of the pass beside the plan: a map, a table. Lines end with a newline.
+    pub fn report(&mut self, text: &str) {
+        self.report.push_str(text);
     }
 
     /// Adds to a statistic that `--stats` prints.

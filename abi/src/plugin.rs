@@ -150,7 +150,7 @@ table! {
     ends: u32 = "catalog.strings.ends/1",
 }
 
-/// A remark, an error or a statistic in an [`Outcome`].
+/// A remark, an error, a label of it, a statistic or text in an [`Outcome`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 pub struct NoteRecord {
@@ -167,6 +167,8 @@ mod note {
     pub(super) const ERROR: u32 = 1;
     pub(super) const STATISTIC: u32 = 2;
     pub(super) const OUTPUT: u32 = 3;
+    pub(super) const LABEL: u32 = 4;
+    pub(super) const REPORT: u32 = 5;
 }
 
 table! {
@@ -176,7 +178,7 @@ table! {
     view Outcome;
     /// Edits of the plan, in order.
     edits: EditRecord = "outcome.edits/1",
-    /// Remarks, errors, statistics, emitted text.
+    /// Remarks, errors with their labels, statistics, reports, emitted text.
     notes: NoteRecord = "outcome.notes/1",
     /// Strings.
     bytes: u8 = "outcome.strings.bytes/1",
@@ -193,6 +195,8 @@ pub struct RunOutcome {
     pub columns: Vec<OwnedColumn>,
     /// Remarks for people.
     pub remarks: Vec<Remark>,
+    /// What the pass shows beside the plan; empty if nothing.
+    pub report: String,
     /// Statistics.
     pub statistics: Vec<(String, i64)>,
     /// The text that an emitter produced.
@@ -398,11 +402,13 @@ fn run(request: &Request<'_>) -> Result<Reply, Box<dyn core::error::Error>> {
     let mut notes: Vec<(u32, Note<'_>)> = Vec::new();
     notes.extend(cx.remarks.iter().map(|remark| (note::REMARK, Note::Remark(remark))));
     notes.extend(cx.statistics.iter().map(|(name, n)| (note::STATISTIC, Note::Statistic(name, *n))));
-    notes.extend(cx.output.iter().map(|text| (note::OUTPUT, Note::Output(text))));
+    notes.extend(Some(&cx.report).filter(|r| !r.is_empty()).map(|text| (note::REPORT, Note::Text(text))));
+    notes.extend(cx.output.iter().map(|text| (note::OUTPUT, Note::Text(text))));
     Ok(match &result {
         Ok(()) => reply(status::OK, &edits, cx.columns, notes),
         Err(error) => {
             notes.push((note::ERROR, Note::Error(error)));
+            notes.extend(error.labels.iter().map(|(span, text)| (note::LABEL, Note::Label(*span, text))));
             reply(status::FAILED, &[], Vec::new(), notes)
         }
     })
@@ -411,8 +417,9 @@ fn run(request: &Request<'_>) -> Result<Reply, Box<dyn core::error::Error>> {
 enum Note<'a> {
     Remark(&'a Remark),
     Error(&'a PassError),
+    Label(TextRange, &'a str),
     Statistic(&'a str, i64),
-    Output(&'a str),
+    Text(&'a str),
 }
 
 fn reply<'a>(
@@ -437,7 +444,8 @@ fn reply<'a>(
                 ..empty
             },
             Note::Statistic(name, amount) => NoteRecord { text: strings.intern(name), amount, ..empty },
-            Note::Output(text) => NoteRecord { text: strings.intern(text), ..empty },
+            Note::Label(span, text) => NoteRecord { text: strings.intern(text), span, ..empty },
+            Note::Text(text) => NoteRecord { text: strings.intern(text), ..empty },
         });
     }
     (outcome.bytes, outcome.ends) = (strings.bytes, strings.ends);
@@ -454,21 +462,28 @@ pub fn decode_outcome(reply: Reply) -> Result<RunOutcome, ColumnError> {
         let outcome = Outcome::from_columns(Columns::new(&lent))?;
         let strings = Strings { bytes: outcome.bytes, ends: outcome.ends };
         run.edits = outcome.edits.to_vec();
+        let mut labels = Vec::new();
         for record in outcome.notes {
             let text = strings.get(record.text).to_owned();
             match record.kind {
                 note::REMARK => run.remarks.push(Remark { message: text, node: record.node }),
                 note::STATISTIC => run.statistics.push((text, record.amount)),
                 note::OUTPUT => run.output = Some(text),
+                note::REPORT => run.report = text,
+                note::LABEL => labels.push((record.span, text)),
                 _ => {
                     run.error = Some(PassError {
                         message: text,
                         help: strings.get(record.help).into(),
                         span: record.span,
                         node: record.node,
+                        labels: Vec::new(),
                     });
                 }
             }
+        }
+        if let Some(error) = &mut run.error {
+            error.labels = labels;
         }
     }
     run.columns = reply.columns.into_iter().filter(|c| !c.id.starts_with("outcome.")).collect();

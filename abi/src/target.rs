@@ -137,6 +137,8 @@ pub mod entry_flag {
     pub const WRITES_RESULT: u32 = 32;
     /// It assigns an address by hand, which automatic synchronization cannot follow.
     pub const MANUAL_ADDRESS: u32 = 64;
+    /// It may write less than all of what it writes to: the rest keeps what was there.
+    pub const PARTIAL_WRITE: u32 = 128;
 }
 
 /// One operand or result of a table entry.
@@ -292,6 +294,8 @@ table! {
     reserved: ReservedIds = "target.reserved-ids/1",
     /// Memory spaces.
     spaces: Space = "target.spaces/1",
+    /// For each memory space, the bytes at its end that library calls use within themselves.
+    scratch: u64 = "target.scratch/1",
     /// Enumerations.
     enums: Enum = "target.enums/1",
     /// Values of enumerations.

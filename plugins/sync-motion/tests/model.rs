@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use sync_motion::SyncMotion;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn moves_what_the_reference_moves(
