@@ -133,6 +133,7 @@ fn machine(file: &RawFile, data: &mut TargetData) -> Result<(), Diagnostic> {
             flags,
         };
         tables.spaces.push(record);
+        tables.scratch.push(space.scratch);
     }
     for e in &file.enums {
         let start = tables.enum_values.len();
@@ -235,7 +236,11 @@ fn operation(op: &RawOp, data: &mut TargetData) -> Result<(), Diagnostic> {
             "explicit-sync" => entry_flag::EXPLICIT_SYNC,
             "irregular" => entry_flag::IRREGULAR,
             "manual-address" => entry_flag::MANUAL_ADDRESS,
-            _ => return Err(unknown("flag", flag, ["explicit-sync", "irregular", "manual-address"])),
+            "partial-write" => entry_flag::PARTIAL_WRITE,
+            _ => {
+                let known = ["explicit-sync", "irregular", "manual-address", "partial-write"];
+                return Err(unknown("flag", flag, known));
+            }
         };
     }
     let unsupported = op.unsupported.as_deref().map_or(StrId::NONE, |u| data.strings.intern(u));

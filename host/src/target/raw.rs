@@ -74,6 +74,8 @@ pub(super) struct RawSpace {
     #[serde(default)]
     pub(super) align: u64,
     #[serde(default)]
+    pub(super) scratch: u64,
+    #[serde(default)]
     pub(super) global: bool,
     #[serde(default)]
     pub(super) accumulator: bool,
