@@ -291,8 +291,17 @@ impl Lower<'_> {
                 let raw = self.code.cast(unsigned_target(), a);
                 self.code.cast(ty, raw)
             }
-            "index_cast" | "index_castui" | "extsi" | "extui" | "trunci" | "sitofp" | "uitofp" | "fptosi"
-            | "extf" | "truncf" => self.code.cast(ty, a),
+            "index_cast"
+            | "index_castui"
+            | "extsi"
+            | "extui"
+            | "trunci"
+            | "sitofp"
+            | "uitofp"
+            | "fptosi"
+            | "extf"
+            | "truncf"
+            | "builtin.unrealized_conversion_cast" => self.code.cast(ty, a),
             "negf" => self.code.define(Expr::Negate(a), ty),
             "bitcast" => self.bit_cast(a, ty),
             _ => return None,

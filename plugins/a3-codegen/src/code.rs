@@ -170,6 +170,8 @@ pub(crate) enum Item {
     Keep { node: NodeId, owner: NodeId },
     /// `T v;`
     Declare(NodeId),
+    /// A variable of a basic block; exists in flat form only.
+    Argument(NodeId),
     /// `T v[count] = {};`
     DeclareArray(NodeId, u32),
     /// A statement.
@@ -279,6 +281,13 @@ impl Code {
     pub(crate) fn declare(&mut self, ty: Ctype, class: Class) -> NodeId {
         let node = self.name(ty, class);
         self.items.push(Item::Declare(node));
+        node
+    }
+
+    /// A variable that basic blocks hand on.
+    pub(crate) fn block_argument(&mut self, ty: Ctype) -> NodeId {
+        let node = self.name(ty, Class::Variable);
+        self.items.push(Item::Argument(node));
         node
     }
 

@@ -108,7 +108,7 @@ impl Lower<'_> {
     }
 
     /// Declares a variable for each value, of its type.
-    pub(crate) fn variables(&mut self, op: OpId, values: &[ValueId]) -> Result<Vec<NodeId>, PassError> {
+    fn variables(&mut self, op: OpId, values: &[ValueId]) -> Result<Vec<NodeId>, PassError> {
         let mut variables = Vec::with_capacity(values.len());
         for &value in values {
             let ty = self.variable_type(op, value)?;
@@ -133,7 +133,7 @@ impl Lower<'_> {
         Ok(variables)
     }
 
-    fn variable_type(&mut self, op: OpId, value: ValueId) -> Result<Ctype, PassError> {
+    pub(crate) fn variable_type(&mut self, op: OpId, value: ValueId) -> Result<Ctype, PassError> {
         if self.m.tile(self.m.type_of(value)).is_some() {
             let tile = self.tile_object(op, value)?;
             return Ok(self.code.ty(tile));
@@ -221,7 +221,16 @@ impl Lower<'_> {
         };
         let mut arguments = Vec::new();
         for operand in self.m.operands(op) {
-            arguments.push(self.arith_operand(op, operand.value)?);
+            let node = self.arith_operand(op, operand.value)?;
+            let expected = self.value_type(op, operand.value)?;
+            // The data of a bias tile is a number, though its parameter is a pointer.
+            let is_tile = self.m.tile(self.m.type_of(operand.value)).is_some();
+            arguments.push(if is_tile && self.code.ty(node) != expected {
+                let callee = format!("reinterpret_cast<{}>(", self.types.text(expected));
+                self.call_text(&callee, &[node], expected)
+            } else {
+                node
+            });
         }
         let pieces = self.code.write(|w| {
             w.text(callee).text("(").list(&arguments).text(")");

@@ -7,7 +7,7 @@
 use pipewright_abi::ir::Module;
 use pipewright_abi::{BlockId, OpId, PassError, ValueId};
 
-use crate::code::{Class, Item, NodeId, Op};
+use crate::code::{Item, NodeId, Op};
 use crate::function::{Lower, Value};
 use crate::sync::Part;
 
@@ -61,6 +61,16 @@ impl Lower<'_> {
         self.code.items.push(Item::Branch { condition, yes, no });
     }
 
+    /// A variable for each value, of its type.
+    fn block_arguments(&mut self, op: OpId, values: &[ValueId]) -> Result<Vec<NodeId>, PassError> {
+        let mut variables = Vec::with_capacity(values.len());
+        for &value in values {
+            let ty = self.variable_type(op, value)?;
+            variables.push(self.code.block_argument(ty));
+        }
+        Ok(variables)
+    }
+
     /// A loop that tests before each trip: head, test, body, and back to the head.
     pub(crate) fn while_loop(&mut self, op: OpId) -> Result<(), PassError> {
         let inits: Vec<ValueId> = self.m.operands(op).iter().map(|o| o.value).collect();
@@ -75,7 +85,7 @@ impl Lower<'_> {
             return Err(self.error(op, "the head of a while loop needs one argument for each initial value"));
         }
         let [head, body, exit] = [self.code.label(), self.code.label(), self.code.label()];
-        let variables = self.variables(op, &inits)?;
+        let variables = self.block_arguments(op, &inits)?;
         self.assign(op, &variables, &inits)?;
         for (&arg, &variable) in head_args.iter().zip(&variables) {
             self.bind_variable(arg, variable);
@@ -123,8 +133,8 @@ impl Lower<'_> {
         let inits: Vec<ValueId> = operands[3..].iter().map(|o| o.value).collect();
         let [head, body, exit] = [self.code.label(), self.code.label(), self.code.label()];
         let ty = self.value_type(op, args[0])?;
-        let counter = self.code.declare(ty, Class::Variable);
-        let variables = self.variables(op, &inits)?;
+        let counter = self.code.block_argument(ty);
+        let variables = self.block_arguments(op, &inits)?;
         let lower = self.merged_operand(op, operands[0].value)?;
         self.code.items.push(Item::Assign { to: counter, from: lower });
         self.assign(op, &variables, &inits)?;

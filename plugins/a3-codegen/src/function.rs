@@ -76,12 +76,26 @@ pub(crate) struct Lower<'a> {
     pub(crate) aliases: u32,
     /// The pipe that this function initialized under each id, its type, and the view that its slots are in.
     pub(crate) pipes: HashMap<i64, (NodeId, Ctype, Option<View>)>,
+    /// What was read from arrays of event ids.
+    pub(crate) elements: HashMap<ValueId, Element>,
+    /// How often each array of event ids was written.
+    pub(crate) array_writes: HashMap<NodeId, u32>,
     /// Views that have a GlobalTensor for the operation at hand only, with what they were before.
     pub(crate) bound: Vec<(ValueId, Value)>,
     /// The guard that the function's body stands in.
     guard: Option<&'static str>,
     memo: HashMap<Sum, NodeId>,
     memo_log: Vec<Sum>,
+}
+
+/// What was read from an array of event ids, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Element {
+    pub(crate) array: NodeId,
+    pub(crate) index: NodeId,
+    /// Writes to the array before.
+    pub(crate) writes: u32,
+    pub(crate) block: BlockId,
 }
 
 /// A computed sum, product or conversion (operator `None`), by which equal ones are merged.
@@ -108,6 +122,8 @@ impl<'a> Lower<'a> {
             last_barrier: None,
             aliases: 0,
             pipes: HashMap::new(),
+            elements: HashMap::new(),
+            array_writes: HashMap::new(),
             bound: Vec::new(),
             guard: None,
             memo: HashMap::new(),
@@ -150,6 +166,8 @@ impl<'a> Lower<'a> {
         self.last_barrier = None;
         self.aliases = 0;
         self.pipes.clear();
+        self.elements.clear();
+        self.array_writes.clear();
         self.memo.clear();
         self.memo_log.clear();
         for id in unit.kernel.node_ids() {
@@ -307,6 +325,9 @@ impl<'a> Lower<'a> {
             }
             "pto.comm.build_async_session" => self.async_session(op),
             "pto.declare_eventid_array" => self.event_array(op),
+            "pto.eventid_array_get" => self.event_array_get(op),
+            "pto.eventid_array_set" => self.event_array_set(op),
+            "builtin.unrealized_conversion_cast" => self.arith(op, name),
             _ => self.table_operation(op),
         }
     }
@@ -461,15 +482,5 @@ impl<'a> Lower<'a> {
         self.memo.insert(key, cast);
         self.memo_log.push(key);
         cast
-    }
-
-    /// An array of event ids.
-    fn event_array(&mut self, op: OpId) -> Result<(), PassError> {
-        self.helpers.event_array = true;
-        let result = self.m.result(op, 0);
-        let ty = self.value_type(op, result)?;
-        let node = self.code.declare(ty, Class::Plain);
-        self.set_value(result, Value::Node(node));
-        Ok(())
     }
 }

@@ -11,6 +11,7 @@ mod arith;
 mod code;
 mod comm;
 mod control;
+mod events;
 mod fifo;
 mod flat;
 mod form;
@@ -19,6 +20,7 @@ mod layout;
 mod literal;
 mod merge;
 mod module;
+mod pipes;
 mod print;
 mod sync;
 mod template;
@@ -26,6 +28,7 @@ mod tiles;
 mod types;
 mod usage;
 mod views;
+mod windows;
 
 /// See the crate's documentation.
 #[derive(Debug)]

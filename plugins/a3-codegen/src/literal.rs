@@ -82,7 +82,7 @@ fn decimal(x: f64, precision: u64) -> (String, i64) {
     } else {
         (BigUint::from(mantissa) * BigUint::from(5u32).pow(-power as u32), power)
     };
-    let enough = (196 * precision + 58) / 59;
+    let enough = (196 * precision).div_ceil(59);
     if number.bits() > enough {
         let drop = (number.bits() - enough) * 59 / 196;
         number /= BigUint::from(10u32).pow(drop as u32);
@@ -115,7 +115,7 @@ fn trim(digits: &mut String, exponent: &mut i64) {
 /// `digits` times ten to the `exponent`, plain where that is short, else in scientific form.
 fn spell(digits: &str, exponent: i64, precision: u64) -> String {
     let count = digits.len() as i64;
-    if exponent >= 0 && exponent <= 3 && count + exponent <= precision as i64 {
+    if (0..=3).contains(&exponent) && count + exponent <= precision as i64 {
         return format!("{digits}{}.0", "0".repeat(exponent as usize));
     }
     let leading = exponent + count - 1;

@@ -55,6 +55,7 @@ impl Printer<'_> {
                 }
             }
             Item::Declare(node) => self.statement(|p| p.declarator(node)),
+            Item::Argument(_) => {}
             Item::DeclareArray(node, count) => {
                 if !self.flat {
                     self.statement(|p| p.array(node, count));
@@ -148,7 +149,7 @@ impl Printer<'_> {
                     }
                     self.declare_shared_cast(node);
                 }
-                Item::Declare(node) => self.statement(|p| p.declarator(node)),
+                Item::Declare(node) | Item::Argument(node) => self.statement(|p| p.declarator(node)),
                 Item::DeclareArray(node, count) => self.statement(|p| p.array(node, count)),
                 Item::For { counter, .. } => self.declare_shared_cast(counter),
                 Item::SharedCasts => {

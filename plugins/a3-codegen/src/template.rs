@@ -42,7 +42,7 @@ impl<'a> Lower<'a> {
             let why = self.target.str(entry.unsupported);
             return Err(self.error(op, &format!("`{name}` has no form in C++ on this target: {why}")));
         }
-        self.helpers.communication |= name.starts_with("pto.comm.");
+        self.helpers.communication |= name.starts_with("pto.comm.") || name.contains("_async");
         let printed = self.print_by_rule(op, entry, given);
         for (view, before) in std::mem::take(&mut self.bound) {
             self.set_value(view, before);
@@ -231,6 +231,15 @@ impl<'a> Lower<'a> {
             _ => {}
         }
         if let Some(&value) = values.first() {
+            if form != "type"
+                && let Some((array, index)) = self.element_again(op, value)
+            {
+                parts.push(Part::Node(array));
+                parts.push(Part::Text("[".into()));
+                parts.push(Part::Node(index));
+                parts.push(Part::Text("]".into()));
+                return Ok(());
+            }
             parts.push(match form {
                 "type" => Part::Type(self.operand_type(op, value)?),
                 _ => Part::Node(self.operand_node(op, value)?),

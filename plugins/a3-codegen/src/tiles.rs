@@ -6,9 +6,9 @@
 use pipewright_abi::ir::{DYNAMIC, TileType, Type, type_kind};
 use pipewright_abi::{OpId, PassError, TypeId, ValueId};
 
-use crate::code::{Class, Expr, NodeId, Op};
+use crate::code::{Class, Expr, NodeId};
 use crate::function::{Lower, Value};
-use crate::layout::{TileShape, tile_strides};
+use crate::layout::TileShape;
 use crate::types::{Ctype, element_bytes, is_packed_pair};
 use crate::usage::need;
 
@@ -21,7 +21,7 @@ pub(crate) struct Tile {
     pub(crate) object: Option<NodeId>,
     /// The C++ tile that communication uses.
     pub(crate) comm: Option<NodeId>,
-    /// Its address as a 64-bit integer, if it is known before the tile exists.
+    /// Its address as a 64-bit integer with or without sign, if it is known before the tile exists.
     pub(crate) address: Option<NodeId>,
     /// The pointer that a parameter is.
     pub(crate) pointer: Option<NodeId>,
@@ -35,13 +35,13 @@ impl Tile {
 
 /// What a template parameter for a valid size says: a number, or -1 with the value given to the constructor.
 #[derive(Clone, Copy, Debug)]
-enum Valid {
+pub(crate) enum Valid {
     Static(i64),
     Dynamic(NodeId),
 }
 
 impl<'a> Lower<'a> {
-    fn tile_parts(&self, op: OpId, ty: TypeId) -> Result<(&'a Type, &'a TileType), PassError> {
+    pub(crate) fn tile_parts(&self, op: OpId, ty: TypeId) -> Result<(&'a Type, &'a TileType), PassError> {
         let record = self.m.ty(ty);
         match (self.m.tile(record), self.m.dims(record)) {
             (Some(tile), [_, _]) => Ok((record, tile)),
@@ -49,7 +49,7 @@ impl<'a> Lower<'a> {
         }
     }
 
-    fn tile_shape(&self, op: OpId, ty: TypeId) -> Result<TileShape, PassError> {
+    pub(crate) fn tile_shape(&self, op: OpId, ty: TypeId) -> Result<TileShape, PassError> {
         let (record, tile) = self.tile_parts(op, ty)?;
         let dims = self.m.dims(record);
         let left = self.target.space_name(tile.space) == "left";
@@ -113,7 +113,7 @@ impl<'a> Lower<'a> {
     }
 
     /// Declares a C++ tile with its valid size. `late` says that the valid size is set by a later statement.
-    fn declare_object(
+    pub(crate) fn declare_object(
         &mut self,
         op: OpId,
         ty: TypeId,
@@ -174,7 +174,7 @@ impl<'a> Lower<'a> {
     }
 
     /// `TASSIGN(tile, address)`, the address converted first.
-    fn place(&mut self, object: NodeId, address: NodeId) {
+    pub(crate) fn place(&mut self, object: NodeId, address: NodeId) {
         let address = self.code.cast(Ctype::U64, address);
         self.place_at(object, address);
     }
@@ -258,7 +258,7 @@ impl<'a> Lower<'a> {
             w.text("reinterpret_cast<uint64_t>(").node(pointer).text(")");
         });
         let address = self.code.define_text(pieces, Ctype::U64);
-        tile.address = Some(self.code.cast(Ctype::I64, address));
+        tile.address = Some(address);
         if self.usage.needs(argument, need::TILE | need::COMM_TILE) {
             let late = self.usage.needs(argument, need::VALID_SHAPE);
             let valid = self.valid_size(function, ty, [None, None], late)?;
@@ -292,7 +292,7 @@ impl<'a> Lower<'a> {
         Ok(())
     }
 
-    fn tile(&self, op: OpId, value: ValueId) -> Result<Tile, PassError> {
+    pub(crate) fn tile(&self, op: OpId, value: ValueId) -> Result<Tile, PassError> {
         match self.value(value) {
             Value::Tile(tile) => Ok((**tile).clone()),
             _ => Err(self.error(op, "a tile is needed here")),
@@ -340,12 +340,11 @@ impl<'a> Lower<'a> {
     }
 
     /// The address of a tile as a 64-bit integer.
-    fn tile_address(&mut self, op: OpId, value: ValueId) -> Result<NodeId, PassError> {
-        if let Some(address) = self.tile(op, value)?.address {
-            return Ok(address);
+    pub(crate) fn tile_address(&mut self, op: OpId, value: ValueId) -> Result<NodeId, PassError> {
+        match self.tile(op, value)?.address {
+            Some(address) => Ok(address),
+            None => self.object_address(op, value),
         }
-        let address = self.object_address(op, value)?;
-        Ok(self.code.cast(Ctype::I64, address))
     }
 
     /// The address of a tile's object as C++ gives it.
@@ -358,104 +357,6 @@ impl<'a> Lower<'a> {
             w.text("reinterpret_cast<uint64_t>(").node(pointer).text(")");
         });
         Ok(self.code.define_text(pieces, Ctype::U64))
-    }
-
-    /// A window of a tile.
-    pub(crate) fn subview(&mut self, op: OpId) -> Result<(), PassError> {
-        let source = self.m.operand(op, 0);
-        let parent = self.tile(op, source)?.ty;
-        let result = self.m.result(op, 0);
-        let ty = self.m.value(result).ty;
-        let (shape, child) = (self.tile_shape(op, parent)?, self.tile_shape(op, ty)?);
-        let offsets = self.operands_named(op, "offsets");
-        let sizes = self.int_list(op, "sizes");
-        let (&[first, second], &[rows, cols]) = (&offsets[..], &sizes[..]) else {
-            return Err(self.error(op, "a window of a tile needs two offsets and two sizes"));
-        };
-        let offsets = [self.arith_operand(op, first)?, self.arith_operand(op, second)?];
-        if let Some((box_rows, box_cols)) = shape.inner_box() {
-            let aligned = |value: Option<i64>, unit: i64| value.is_none_or(|v| v % unit == 0);
-            let constants = offsets.map(|o| self.code.constant(o));
-            let fits = aligned(Some(rows), box_rows)
-                && aligned(Some(cols), box_cols)
-                && aligned(constants[0], box_rows)
-                && aligned(constants[1], box_cols);
-            if !fits {
-                let message = format!("a window of this tile must consist of boxes of {box_rows}x{box_cols}");
-                return Err(self
-                    .error(op, &message)
-                    .with_help("give offsets and sizes that are multiples of it"));
-            }
-        }
-
-        let strides = tile_strides(&shape);
-        let base = self.tile_address(op, source)?;
-        let mut offset = self.code.integer(Ctype::I64, 0);
-        for (position, stride) in offsets.into_iter().zip([strides.0, strides.1]) {
-            let term = match self.code.constant(position) {
-                Some(number) => self.code.integer(Ctype::I64, number.wrapping_mul(stride)),
-                None => {
-                    let wide = self.convert(position, Ctype::I64);
-                    let stride = self.code.integer(Ctype::I64, stride);
-                    self.wrapping(Op::Mul, wide, stride, Ctype::I64)
-                }
-            };
-            offset = self.wrapping(Op::Add, offset, term, Ctype::I64);
-        }
-        let bytes = self.code.integer(Ctype::I64, shape.bytes);
-        let offset = self.wrapping(Op::Mul, offset, bytes, Ctype::I64);
-        let address = self.wrapping(Op::Add, base, offset, Ctype::I64);
-
-        let mut tile = Tile { ty, object: None, comm: None, address: Some(address), pointer: None };
-        if self.usage.needs(result, need::TILE | need::COMM_TILE) {
-            // Rows of a window that lie as far apart as those of the tile leave the template the tile's size.
-            let size = if tile_strides(&child) == strides {
-                [child.rows, child.cols]
-            } else {
-                [shape.rows, shape.cols]
-            };
-            let valid = self.window_valid(op, ty, [rows, cols])?;
-            let late = self.usage.needs(result, need::VALID_SHAPE);
-            let object = self.declare_object(op, ty, size, valid, late)?;
-            self.place(object, address);
-            tile.object = Some(object);
-        }
-        self.set_value(result, Value::Tile(Box::new(tile)));
-        Ok(())
-    }
-
-    /// The valid size of a window: what is asked for, but not beyond the window.
-    fn window_valid(&mut self, op: OpId, ty: TypeId, sizes: [i64; 2]) -> Result<[Valid; 2], PassError> {
-        let given = [self.operand_named(op, "valid_row"), self.operand_named(op, "valid_col")];
-        let (_, tile) = self.tile_parts(op, ty)?;
-        let declared = [tile.valid_rows, tile.valid_cols];
-        let mut valid = sizes.map(Valid::Static);
-        for i in 0..2 {
-            let Some(value) = given[i] else {
-                let known = if declared[i] == DYNAMIC { sizes[i] } else { declared[i].min(sizes[i]) };
-                valid[i] = Valid::Static(known);
-                continue;
-            };
-            let node = self.op_operand(op, value)?;
-            valid[i] = match self.code.constant(node) {
-                Some(number) => Valid::Static(number.min(sizes[i])),
-                None => {
-                    let limit = self.code.integer(Ctype::I32, sizes[i]);
-                    let node = self.arith_operand(op, value)?;
-                    let below = self.code.compare(Op::Lt, node, limit);
-                    Valid::Dynamic(self.code.select(below, node, limit))
-                }
-            };
-        }
-        // A type that leaves both sizes open takes both at run time.
-        if declared == [DYNAMIC, DYNAMIC] {
-            for v in &mut valid {
-                if let Valid::Static(number) = *v {
-                    *v = Valid::Dynamic(self.code.integer(Ctype::I32, number));
-                }
-            }
-        }
-        Ok(valid)
     }
 
     /// The memory of a tile under another type: `TRESHAPE` for another shape, another placement for other elements.
