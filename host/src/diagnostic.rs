@@ -154,7 +154,7 @@ impl Report {
 /// How diagnostics look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// ASCII without colour, 100 columns: for files, pipes and tests.
+    /// ASCII without colour, lines as long as they are: for files, pipes and tests.
     Plain,
     /// Box drawing, as wide as the terminal, in colour or not.
     Fancy {
@@ -175,7 +175,7 @@ impl Style {
     fn handler(self) -> MietteHandler {
         let options = MietteHandlerOpts::new().force_graphical(true).terminal_links(false);
         match self {
-            Self::Plain => options.unicode(false).color(false).width(100),
+            Self::Plain => options.unicode(false).color(false).wrap_lines(false),
             Self::Fancy { color } => options.unicode(true).color(color),
         }
         .build()

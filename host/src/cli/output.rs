@@ -30,14 +30,17 @@ pub(super) fn file(path: &Path, text: &str) -> io::Result<()> {
         return fs::OpenOptions::new().write(true).open(&path)?.write_all(text.as_bytes());
     }
     let directory = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Errors of `tempfile` name a random path; these do not.
+    fs::metadata(directory)?;
+    let plain = |error: io::Error| io::Error::from(error.kind());
     let mut builder = tempfile::Builder::new();
     builder.prefix(".pipewright-");
     let permissions = permissions();
     if let Some(permissions) = permissions {
         builder.permissions(permissions);
     }
-    let mut file = builder.tempfile_in(directory)?;
-    file.write_all(text.as_bytes())?;
+    let mut file = builder.tempfile_in(directory).map_err(plain)?;
+    file.write_all(text.as_bytes()).map_err(plain)?;
     file.persist(&path).map_err(|e| e.error)?;
     Ok(())
 }

@@ -127,7 +127,12 @@ fn find(wanted: &str, base: Option<&Path>) -> Result<PathBuf, Diagnostic> {
         None => format!("known pipelines: {}\n", names.collect::<Vec<_>>().join(", ")),
     };
     help.push_str("places searched:");
-    places.iter().for_each(|p| help.push_str(&format!("\n  {}", p.display())));
+    let here = Path::new(".");
+    for place in &places {
+        // The directory of a file in the current one is empty.
+        let place = if place.as_os_str().is_empty() { here } else { place };
+        help.push_str(&format!("\n  {}", place.display()));
+    }
     let message = format!("there is no pipeline `{wanted}`");
     Err(Diagnostic::error("pipeline::unknown", message).help(help))
 }
@@ -142,9 +147,8 @@ fn read_chain(path: &Path, pipeline: &mut Pipeline) -> Result<Vec<PipelineFile>,
         if !diagnostics.is_empty() {
             return Err(vec![Report::new(source, diagnostics)]);
         }
-        let directory = next.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
         pipeline.sources.push(source);
-        pipeline.directories.push(directory.to_owned());
+        pipeline.directories.push(next.parent().unwrap_or(Path::new("")).to_owned());
         paths.push(next.canonicalize().unwrap_or(next));
         let base = file.extends.clone();
         files.push(file);

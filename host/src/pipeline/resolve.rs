@@ -108,12 +108,12 @@ fn provider(stage: &Stage, pipeline: &Pipeline, found: &Found) -> Result<PluginF
         Ok(file) => Ok(file.clone()),
         Err(NoProvider::Unknown(meant)) => {
             let mut help = meant.map(|m| format!("did you mean `{m}`?\n")).unwrap_or_default();
+            for Refused { path, why } in &found.refused {
+                help += &format!("not usable: {}: {why}\n", path.display());
+            }
             let passes: Vec<_> = found.pass_names().into_iter().collect();
             if meant.is_none() && !passes.is_empty() {
                 help += &format!("passes found: {}\n", passes.join(", "));
-            }
-            for Refused { path, why } in &found.refused {
-                help += &format!("not usable: {}: {why}\n", path.display());
             }
             help += &format!("places searched for plugins:{}", found.places_text());
             let diagnostic =
