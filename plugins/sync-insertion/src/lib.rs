@@ -1,6 +1,11 @@
 //! Inserts set/wait pairs and barriers for all hazards of a kernel: the scan of each instruction over what precedes it.
 
+mod facts;
+mod groups;
+mod lists;
+mod rounds;
 mod scan;
+mod waits;
 
 use pipewright_abi::kernel::{kernel_flag, node_kind};
 use pipewright_abi::plan::{Anchor, group_flag};
@@ -39,9 +44,8 @@ impl Pass for SyncInsertion {
         if !kernel.wants_sync() {
             return Ok(());
         }
-        let hazards = cx.hazards()?;
         let keep_history = cx.text("loop-history") != "drop";
-        scan::insert(cx, &kernel, &hazards, keep_history)?;
+        rounds::insert(cx, kernel, keep_history)?;
         let last = kernel.node_ids().rev().find(|&n| kernel.node(n).kind != node_kind::PLACEHOLDER);
         if let (true, Some(last)) = (cx.flag("tail-barrier"), last) {
             let all = cx.target().all_pipes().ok_or_else(|| {

@@ -1,128 +1,467 @@
-//! The reverse scan.
+//! The reverse scan of one instruction, from event to event.
+//!
+//! The reference walks back node by node and keeps a record: the pipes known to be finished, and the waits passed
+//! while their pipe was known to be covered (*seen*). Here only the places where that record can change are visited,
+//! the highest first: a conflicting instruction (*candidate*), the set of a seen wait, a wait that would be seen, a
+//! barrier. Positions are counted twice as fine as nodes: before node n is 2n, n itself and after it is 2n + 1.
+//!
+//! At this stage the entries before a node all wait on that node's pipe, and those after it all set from it, so their
+//! order within one list does not matter.
+//!
+//! Loops and branches are entered with a copy of the record, as the reference does. One is passed without entering
+//! if nothing in it can matter:
+//!
+//! * It has no open candidate. Then no group can be made inside.
+//! * A loop gives back what was seen in it. That matters only if a wait inside has its set outside.
+//! * A branch gives back the pipes that finished in both its parts. That needs a pipe not yet finished with an
+//!   instruction in each part: only an instruction's own pipe ever finishes at it.
+//!
+//! The scan ends when no candidate is open: when those that are left run on finished pipes, or are covered by an
+//! earlier scan (see [`crate::facts`]). A wait is ignored if its set stands where it cannot matter: in a branch left
+//! before, below all open candidates, or where the pipe is finished anyway.
 
-use std::collections::BTreeSet;
+use pipewright_abi::parts::{PartIndex, PartKind, Parts};
+use pipewright_abi::{NodeId, PassError};
 
-use pipewright_abi::hazard::Hazards;
-use pipewright_abi::kernel::{Kernel, node_kind};
-use pipewright_abi::plan::{Anchor, Entry, Role};
-use pipewright_abi::{NodeId, PassContext, PassError, PipeId};
+use crate::facts::Cover;
+use crate::groups::Groups;
+use crate::lists::List;
+use crate::waits::{Pipes, only, position};
 
-#[derive(Clone, Default)]
-struct Record {
-    done: u64,
-    seen: BTreeSet<u32>,
+/// A list of conflicting instructions.
+#[derive(Debug)]
+pub(crate) struct Candidate<'s> {
+    list: &'s List,
+    covers: Vec<Cover>,
 }
 
-pub(crate) fn insert(
-    cx: &mut PassContext<'_>,
-    kernel: &Kernel<'_>,
-    hazards: &Hazards<'_>,
-    keep_history: bool,
-) -> Result<(), PassError> {
-    let mut scan = Scan { cx, kernel, hazards, keep_history, carrier: NodeId::NONE };
-    for (id, node) in kernel.node_ids().zip(kernel.nodes) {
-        if node.kind == node_kind::INSTRUCTION {
-            scan.carrier = NodeId::NONE;
-            scan.scan(id.0, 0, id.0, &mut Record::default())?;
-        } else if node.kind == node_kind::LOOP_END {
-            scan.carrier = id;
-            for x in node.begin.0..=id.0 {
-                if kernel.nodes[x as usize].kind == node_kind::INSTRUCTION {
-                    let mut record = Record::default();
-                    scan.scan(x, node.begin.0, x, &mut record)?;
-                    scan.scan(x, x, id.0, &mut record)?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn bit(pipe: PipeId) -> u64 {
-    1 << (pipe.0 & 63)
-}
-
-struct Scan<'s, 'c> {
-    cx: &'s mut PassContext<'c>,
-    kernel: &'s Kernel<'s>,
-    hazards: &'s Hazards<'s>,
-    keep_history: bool,
-    carrier: NodeId,
-}
-
-impl Scan<'_, '_> {
-    fn absorb(&self, list: &[Entry], record: &mut Record, pipe: PipeId) {
-        for y in list {
-            let group = self.cx.plan().group(y.group);
-            if y.role == Role::Barrier {
-                if group.src == pipe {
-                    record.done |= bit(pipe);
-                }
-            } else if group.dst == pipe || record.done & bit(group.dst) != 0 {
-                if y.role == Role::Set && record.seen.contains(&y.group.0) {
-                    record.done |= bit(group.src);
-                }
-                if y.role == Role::Wait {
-                    record.seen.insert(y.group.0);
-                }
-            }
-        }
+impl<'s> Candidate<'s> {
+    /// Those members of `list` that stand before the instruction treated now, less what is covered.
+    pub(crate) fn new(list: &'s List, covers: Vec<Cover>) -> Self {
+        Self { list, covers }
     }
 
-    fn scan(&mut self, now: u32, lo: u32, hi: u32, record: &mut Record) -> Result<(), PassError> {
-        let pipe = self.kernel.node(NodeId(now)).pipe;
-        self.absorb(self.cx.plan().before(NodeId(hi)), record, pipe);
-        let (lo, mut i) = (i64::from(lo), i64::from(hi) - 1);
-        while i >= lo {
-            let id = NodeId(i as u32);
-            let node = *self.kernel.node(id);
-            match node.kind {
-                node_kind::INSTRUCTION => {
-                    self.absorb(self.cx.plan().after(id), record, pipe);
-                    self.attempt(now, id, record)?;
-                    self.absorb(self.cx.plan().before(id), record, pipe);
+    /// The last open member below node `below` and not below `least`.
+    pub(crate) fn last(&self, below: u32, least: u32) -> Option<u32> {
+        let members = &self.list.members[..self.list.passed];
+        let mut i = position(members, |&m| m < below);
+        'members: while i > 0 && members[i - 1] >= least {
+            let member = members[i - 1];
+            for cover in self.covers.iter().filter(|c| member < c.below) {
+                if cover.holds {
+                    return None;
                 }
-                node_kind::LOOP_END => {
-                    let mut copy = record.clone();
-                    self.scan(now, (lo as u32).max(node.begin.0), i as u32, &mut copy)?;
-                    if self.keep_history {
-                        record.seen = copy.seen;
-                    }
-                    i = i64::from(node.begin.0);
+                if member > cover.above {
+                    i = members[..i].partition_point(|&m| m <= cover.above);
+                    continue 'members;
                 }
-                node_kind::IF_END => {
-                    let (mut a, mut b) = (record.clone(), record.clone());
-                    self.scan(now, node.begin.0, node.middle.0, &mut a)?;
-                    self.scan(now, node.middle.0, i as u32, &mut b)?;
-                    record.done |= a.done & b.done;
-                    i = i64::from(node.begin.0);
-                }
-                node_kind::ELSE_BEGIN if i != lo => i = i64::from(node.begin.0),
-                _ => {}
             }
-            i -= 1;
+            return Some(member);
+        }
+        None
+    }
+
+    /// No open member stands below this one.
+    fn least(&self, least: u32) -> u32 {
+        let covered = self.covers.iter().filter(|c| c.holds).map(|c| c.below).max().unwrap_or(0);
+        let members = &self.list.members[..self.list.passed];
+        let first = members.partition_point(|&m| m < covered.max(least));
+        members.get(first).copied().unwrap_or(u32::MAX)
+    }
+}
+
+/// The record within one straight piece that the scan is in.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    /// The node before the piece; all nodes of the piece are above it. For the outermost frame, none is below.
+    begin: u32,
+    /// What was seen stays seen outside.
+    gives_seen: bool,
+    /// Pipes known to be finished.
+    finished: Pipes,
+    /// A set of this frame below this node cannot matter.
+    least_set: u32,
+}
+
+/// A wait that was seen.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    src: u32,
+    dst: u32,
+    set: u32,
+}
+
+/// What does not change during a scan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting<'s> {
+    pub(crate) parts: &'s Parts,
+    /// Pipes of the instructions in each part, at any depth.
+    pub(crate) part_pipes: &'s [Pipes],
+    pub(crate) loops_give_seen: bool,
+    /// The instruction.
+    pub(crate) now: u32,
+    pub(crate) pipe: u32,
+    /// Candidates below this node do not count.
+    pub(crate) least_candidate: u32,
+}
+
+/// The scan of one instruction.
+#[derive(Debug)]
+pub(crate) struct Scan<'s, 'g, 'c, 'p> {
+    setting: Setting<'s>,
+    candidates: Vec<Candidate<'s>>,
+    groups: &'g mut Groups<'c, 'p>,
+    frames: Vec<Frame>,
+    seen: Vec<Seen>,
+    /// For each pipe one more than the highest set of a seen wait on the straight path ahead: it finishes there.
+    settled: Vec<u32>,
+    phase: Phase,
+    /// Candidates stand below this node.
+    end: u32,
+    /// The part that the instruction stands in was scanned to its begin.
+    is_outside: bool,
+    needed_barrier_outside: bool,
+}
+
+/// What is scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// What precedes the instruction.
+    Forward,
+    /// The iteration up to the instruction. Candidates come later, in the tail.
+    Prefix,
+    /// The previous iteration from its end down to the instruction.
+    Tail,
+}
+
+/// Whether the scan goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// The piece is scanned to its begin.
+    Done,
+    /// No candidate is left.
+    Stop,
+}
+
+impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
+    pub(crate) fn new(
+        setting: Setting<'s>,
+        candidates: Vec<Candidate<'s>>,
+        groups: &'g mut Groups<'c, 'p>,
+        pipes: usize,
+    ) -> Self {
+        let outermost = Frame { begin: 0, gives_seen: true, finished: 0, least_set: 0 };
+        Self {
+            frames: vec![outermost],
+            seen: Vec::new(),
+            settled: vec![0; pipes],
+            phase: Phase::Forward,
+            end: setting.now,
+            is_outside: false,
+            needed_barrier_outside: false,
+            setting,
+            candidates,
+            groups,
+        }
+    }
+
+    /// Pipes known to be finished on the straight path.
+    pub(crate) fn finished(&self) -> Pipes {
+        self.frames[0].finished
+    }
+
+    /// Whether it needed a barrier of its own pipe because of code outside of the part it stands in.
+    pub(crate) fn needed_barrier_outside(&self) -> bool {
+        self.needed_barrier_outside
+    }
+
+    /// Scans the straight path of the instruction back to the begin of `top`. Calls `crossed` at the begin of each
+    /// part on the way.
+    pub(crate) fn path(&mut self, top: PartIndex, mut crossed: impl FnMut(Pipes)) -> Result<Flow, PassError> {
+        let mut part = self.setting.parts.of(NodeId(self.setting.now));
+        let mut from = 2 * self.setting.now + 1;
+        self.refresh(from);
+        loop {
+            let of = *self.setting.parts.part(part);
+            let lo = if part == 0 { 0 } else { 2 * of.begin.0 + 2 };
+            if self.run(part, from, lo)? == Flow::Stop {
+                return Ok(Flow::Stop);
+            }
+            crossed(self.finished());
+            self.is_outside = true;
+            if part == top {
+                return Ok(Flow::Done);
+            }
+            from = 2 * of.construct.0;
+            part = of.parent;
+        }
+    }
+
+    /// Scans the loop that ends at `end` for a dependence round it: first the prefix of the iteration, then its tail.
+    pub(crate) fn round(
+        &mut self,
+        body: PartIndex,
+        end: u32,
+        crossed: impl FnMut(Pipes),
+    ) -> Result<(), PassError> {
+        (self.phase, self.end) = (Phase::Prefix, end);
+        let flow = self.path(body, crossed)?;
+        if flow == Flow::Done {
+            self.phase = Phase::Tail;
+            self.settled.fill(0);
+            // What held at a place in the prefix had to hold there; it is too late now.
+            self.candidates.iter_mut().flat_map(|c| &mut c.covers).for_each(|c| c.until = u32::MAX);
+            self.refresh(2 * end);
+            self.run(body, 2 * end, 2 * self.setting.now)?;
         }
         Ok(())
     }
 
-    fn attempt(&mut self, now: u32, n: NodeId, record: &mut Record) -> Result<(), PassError> {
-        let now = NodeId(now);
-        let (later, earlier) = (self.kernel.node(now).pipe, self.kernel.node(n).pipe);
-        let target = self.cx.target();
-        if (target.is_scalar(later) && target.is_scalar(earlier))
-            || (now == n && self.carrier.is_none())
-            || record.done & bit(earlier) != 0
-            || !self.hazards.depends(self.kernel, now, n)
+    /// Scans `part` from below position `from` down to `lo`.
+    fn run(&mut self, part: PartIndex, mut from: u32, lo: u32) -> Result<Flow, PassError> {
+        let parts = self.setting.parts;
+        let mut lo = lo;
+        if lo == 2 * self.setting.now
+            && let Some(inner) = parts.below(part, parts.of(NodeId(self.setting.now)))
+            && parts.part(inner).kind != PartKind::Loop
         {
+            // A branch around the instruction is scanned in full.
+            lo = 2 * parts.part(inner).construct.0 + 1;
+        }
+        loop {
+            if self.frames.len() == 1 && !self.has_candidate(from) {
+                return Ok(Flow::Stop);
+            }
+            let Some(event) = self.event(from, lo) else { return Ok(Flow::Done) };
+            let node = NodeId(event / 2);
+            match parts.below(part, parts.of(node)) {
+                None => {
+                    self.visit(event)?;
+                    from = event;
+                }
+                Some(inner) => {
+                    self.enter(inner, lo)?;
+                    from = 2 * parts.part(inner).construct.0;
+                }
+            }
+        }
+    }
+
+    /// Enters the loop or branch that `inner` is a part of, unless nothing in it matters.
+    fn enter(&mut self, inner: PartIndex, lo: u32) -> Result<(), PassError> {
+        let Setting { parts, part_pipes, .. } = self.setting;
+        let of = *parts.part(inner);
+        let (begin, end) = (of.construct.0, of.construct_end.0);
+        let finished = self.top().finished;
+        let candidate = self.candidate(end, begin, finished).is_some();
+        if of.kind == PartKind::Loop {
+            let gives = self.groups.gives_seen(inner)
+                || (self.phase == Phase::Prefix && self.groups.gives_seen_to_tail(inner));
+            let gives = gives && self.setting.loops_give_seen;
+            if candidate || gives {
+                let least_set = if gives { 0 } else { self.least_candidate(begin, finished) };
+                let gives_seen = self.setting.loops_give_seen;
+                let seen = self.seen.len();
+                self.frames.push(Frame { begin, gives_seen, finished, least_set });
+                self.run(inner, 2 * end, lo.max(2 * begin + 2))?;
+                self.frames.pop();
+                if !gives_seen {
+                    self.seen.truncate(seen);
+                }
+            }
             return Ok(());
         }
-        if later == earlier {
-            self.cx.add_barrier(later, Anchor::before(now), self.carrier, 0)?;
-        } else {
-            let roots = self.hazards.roots(self.kernel, now, n);
-            self.cx.add_pair((earlier, later), n, now, self.carrier, &roots)?;
+        let then = parts.at(pipewright_abi::plan::Anchor::after(of.construct));
+        let otherwise = parts.at(pipewright_abi::plan::Anchor::before(of.construct_end));
+        let both = part_pipes[then as usize] & part_pipes[otherwise as usize] & !finished;
+        if !candidate && both == 0 {
+            return Ok(());
         }
-        record.done |= bit(earlier);
+        let mut in_both = Pipes::MAX;
+        for part in [then, otherwise] {
+            let (begin, end) = (parts.part(part).begin.0, parts.part(part).end.0);
+            let seen = self.seen.len();
+            self.frames.push(Frame { begin, gives_seen: false, finished, least_set: 0 });
+            self.run(part, 2 * end, 2 * begin + 2)?;
+            in_both &= self.frames.pop().map_or(0, |f| f.finished);
+            self.seen.truncate(seen);
+        }
+        self.finish(in_both & !finished, 2 * begin);
         Ok(())
+    }
+
+    /// Takes in what stands at a position of the piece scanned now.
+    fn visit(&mut self, event: u32) -> Result<(), PassError> {
+        let node = event / 2;
+        let pipe = self.groups.pipe_of(node);
+        if event % 2 == 1 {
+            let finished = self.top().finished;
+            let is_met = |y: &Seen| y.set == node && self.is_done(y.dst, finished);
+            if self.seen.iter().any(is_met) {
+                self.finish(only(pipe), event);
+            }
+            if self.top().finished & only(pipe) == 0 && self.is_candidate(node) {
+                self.groups.add(&self.setting, node)?;
+                self.needed_barrier_outside |= self.is_outside && pipe == self.setting.pipe;
+                self.finish(only(pipe), event);
+            }
+            return Ok(());
+        }
+        if pipe == self.setting.pipe && self.groups.has_barrier(node) {
+            self.finish(only(pipe), event);
+        }
+        if self.is_done(pipe, self.top().finished) {
+            for src in self.groups.sources(pipe) {
+                for i in 0..self.groups.waits(src, pipe).at(node).len() {
+                    let set = self.groups.waits(src, pipe).at(node)[i].set;
+                    self.see(src, pipe, set);
+                }
+                if self.phase == Phase::Prefix {
+                    for i in 0..self.groups.back_waits(src, pipe).at(node).len() {
+                        let set = self.groups.back_waits(src, pipe).at(node)[i].set;
+                        if self.matters_in_tail(src) {
+                            self.seen.push(Seen { src, dst: pipe, set });
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a wait as seen, if its set can matter.
+    fn see(&mut self, src: u32, dst: u32, set: u32) {
+        if !self.matters(src, set) {
+            return;
+        }
+        self.seen.push(Seen { src, dst, set });
+        let parts = self.setting.parts;
+        // In the tail the straight path of the instruction is not scanned.
+        let on_path =
+            self.phase != Phase::Tail && parts.contains(parts.of(NodeId(set)), NodeId(self.setting.now));
+        let stays = self.frames.iter().all(|f| f.gives_seen);
+        if on_path && stays && set < self.setting.now && self.is_done(dst, self.frames[0].finished) {
+            let settled = &mut self.settled[src as usize];
+            *settled = (*settled).max(set + 1);
+        }
+    }
+
+    /// Whether seeing a wait on `src` whose set stands after node `set` can change what comes.
+    fn matters(&self, src: u32, set: u32) -> bool {
+        for (depth, frame) in self.frames.iter().enumerate().rev() {
+            if depth == 0 || set > frame.begin {
+                let ahead = depth > 0 || set >= self.settled[src as usize];
+                return ahead && set >= frame.least_set && frame.finished & only(src) == 0;
+            }
+            if !frame.gives_seen {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Whether seeing, in the prefix of an iteration, a wait on `src` whose set does not stand before it can change
+    /// what comes: the tail has such sets.
+    fn matters_in_tail(&self, src: u32) -> bool {
+        self.frames[0].finished & only(src) == 0 && self.frames.iter().all(|f| f.gives_seen)
+    }
+
+    /// The highest position below `from`, not below `lo`, at which something happens.
+    fn event(&self, from: u32, lo: u32) -> Option<u32> {
+        let finished = self.top().finished;
+        let mut event = None;
+        // Sets of seen waits.
+        for y in &self.seen {
+            let at = 2 * y.set + 1;
+            if at < from && at >= lo && finished & only(y.src) == 0 && self.is_done(y.dst, finished) {
+                event = event.max(Some(at));
+            }
+        }
+        // Candidates.
+        if self.phase != Phase::Prefix {
+            let candidate = self.candidate(from / 2, lo / 2, finished).map(|c| 2 * c + 1);
+            event = event.max(candidate.filter(|&c| c >= lo));
+        }
+        // Barriers of the pipe itself.
+        if finished & only(self.setting.pipe) == 0 {
+            let barrier = self.groups.last_barrier(self.setting.pipe, from.div_ceil(2)).map(|b| 2 * b);
+            event = event.max(barrier.filter(|&b| b >= lo));
+        }
+        // Waits of pipes that are done with.
+        let least_set = if self.frames.iter().all(|f| f.gives_seen) { self.frames[0].least_set } else { 0 };
+        for &(src, dst) in self.groups.keys() {
+            if self.frames[0].finished & only(src) != 0 || !self.is_done(dst, finished) {
+                continue;
+            }
+            // What does not stand above the highest event so far is no earlier event.
+            let least = event.unwrap_or(lo).max(lo).div_ceil(2);
+            let (below, least_set) = (from.div_ceil(2), least_set.max(self.least_at(src)));
+            let wait =
+                self.groups.waits(src, dst).last(below, least, least_set, |w| self.matters(src, w.set));
+            event = event.max(wait.map(|w| 2 * w.at));
+            if self.phase == Phase::Prefix {
+                let back =
+                    self.groups.back_waits(src, dst).last(below, least, 0, |_| self.matters_in_tail(src));
+                event = event.max(back.map(|w| 2 * w.at));
+            }
+        }
+        event
+    }
+
+    /// A set of `src` on the outermost level below this node does not matter.
+    fn least_at(&self, src: u32) -> u32 {
+        if self.frames.len() == 1 { self.settled[src as usize] } else { 0 }
+    }
+
+    /// Whether a wait on this pipe counts as passed.
+    fn is_done(&self, pipe: u32, finished: Pipes) -> bool {
+        pipe == self.setting.pipe || finished & only(pipe) != 0
+    }
+
+    fn top(&self) -> &Frame {
+        self.frames.last().unwrap_or(&self.frames[0])
+    }
+
+    /// The pipes are finished from position `event` on down.
+    fn finish(&mut self, pipes: Pipes, event: u32) {
+        let depth = self.frames.len();
+        self.frames[depth - 1].finished |= pipes;
+        if depth == 1 && pipes != 0 {
+            self.refresh(event);
+        }
+    }
+
+    /// Sees which covers hold and which sets can matter, after more pipes were finished at `event`.
+    fn refresh(&mut self, event: u32) {
+        let finished = self.frames[0].finished;
+        for cover in self.candidates.iter_mut().flat_map(|c| &mut c.covers) {
+            let in_time = cover.until != u32::MAX && event > 2 * cover.until;
+            cover.holds |= in_time && cover.needs & !finished == 0;
+        }
+        let least = if self.phase == Phase::Prefix { 0 } else { self.least_candidate(0, finished) };
+        self.frames[0].least_set = least;
+    }
+
+    /// No open candidate at or above `least` whose pipe is not finished stands below this one.
+    fn least_candidate(&self, least: u32, finished: Pipes) -> u32 {
+        let least = least.max(self.setting.least_candidate);
+        let open = self.candidates.iter().filter(|c| finished & only(c.list.pipe) == 0);
+        open.map(|c| c.least(least)).min().unwrap_or(u32::MAX)
+    }
+
+    /// The last open candidate below node `below` and not below `least` whose pipe is not finished.
+    fn candidate(&self, below: u32, least: u32, finished: Pipes) -> Option<u32> {
+        let least = least.max(self.setting.least_candidate);
+        let open = self.candidates.iter().filter(|c| finished & only(c.list.pipe) == 0);
+        open.filter_map(|c| c.last(below, least)).max()
+    }
+
+    fn has_candidate(&self, from: u32) -> bool {
+        let below = if self.phase == Phase::Prefix { self.end } else { from / 2 };
+        self.candidate(below, 0, self.frames[0].finished).is_some()
+    }
+
+    fn is_candidate(&self, node: u32) -> bool {
+        self.phase != Phase::Prefix && self.candidate(node + 1, node, 0) == Some(node)
     }
 }

@@ -39,7 +39,8 @@ fn compare(kernel: &KernelData, history: &str) -> Result<(), TestCaseError> {
     if kernel.view().wants_sync() {
         model.insert();
     }
-    prop_assert_eq!(plan_text(&fixture.plan, true, true), model.text(true, true));
+    let (ours, theirs) = (plan_text(&fixture.plan, true, true), model.text(true, true));
+    prop_assert!(ours == theirs, "{}\n{ours}\nthe model:\n{theirs}", fixture.skeleton());
     Ok(())
 }
 

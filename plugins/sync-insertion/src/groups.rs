@@ -1,0 +1,143 @@
+//! The groups made so far, as the scans look at them, and their way into the plan.
+
+use pipewright_abi::hazard::Hazards;
+use pipewright_abi::kernel::{Kernel, node_kind};
+use pipewright_abi::parts::{PartIndex, PartKind, Parts};
+use pipewright_abi::plan::Anchor;
+use pipewright_abi::{NodeId, PassContext, PassError, PipeId};
+
+use crate::scan::Setting;
+use crate::waits::{Wait, Waits, position};
+
+/// The groups made so far.
+#[derive(Debug)]
+pub(crate) struct Groups<'c, 'p> {
+    cx: &'c mut PassContext<'p>,
+    kernel: Kernel<'p>,
+    hazards: Hazards<'p>,
+    /// The loop round which dependences are looked for, or none.
+    pub(crate) carrier: NodeId,
+    pipes: usize,
+    /// By key: waits that stand behind their set, and those that do not.
+    waits: Vec<Waits>,
+    back_waits: Vec<Waits>,
+    keys: Vec<(u32, u32)>,
+    /// By pipe, the nodes before which a barrier of their own pipe stands, ascending.
+    barriers: Vec<Vec<u32>>,
+    /// By part, whether a wait in this loop has its set outside.
+    gives_seen: Vec<bool>,
+    /// By part, whether a wait in this loop has its set behind itself.
+    gives_seen_to_tail: Vec<bool>,
+}
+
+impl<'c, 'p> Groups<'c, 'p> {
+    pub(crate) fn new(
+        cx: &'c mut PassContext<'p>,
+        kernel: Kernel<'p>,
+        hazards: Hazards<'p>,
+        pipes: usize,
+        parts: usize,
+    ) -> Self {
+        Self {
+            cx,
+            kernel,
+            hazards,
+            carrier: NodeId::NONE,
+            pipes,
+            waits: vec![Waits::default(); pipes * pipes],
+            back_waits: vec![Waits::default(); pipes * pipes],
+            keys: Vec::new(),
+            barriers: vec![Vec::new(); pipes],
+            gives_seen: vec![false; parts],
+            gives_seen_to_tail: vec![false; parts],
+        }
+    }
+
+    /// Makes the group for the dependence of the instruction scanned now on the instruction `earlier`.
+    pub(crate) fn add(&mut self, setting: &Setting<'_>, earlier: u32) -> Result<(), PassError> {
+        let (now, n) = (NodeId(setting.now), NodeId(earlier));
+        let (later_pipe, earlier_pipe) = (setting.pipe, self.pipe_of(earlier));
+        if later_pipe == earlier_pipe {
+            self.cx.add_barrier(PipeId(later_pipe), Anchor::before(now), self.carrier, 0)?;
+            let barriers = &mut self.barriers[later_pipe as usize];
+            let at = position(barriers, |&b| b < now.0);
+            if barriers.get(at) != Some(&now.0) {
+                barriers.insert(at, now.0);
+            }
+            return Ok(());
+        }
+        let key = (PipeId(earlier_pipe), PipeId(later_pipe));
+        let roots = self.hazards.roots(&self.kernel, now, n);
+        self.cx.add_pair(key, n, now, self.carrier, &roots)?;
+        let index = self.index(earlier_pipe, later_pipe);
+        if self.waits[index].is_empty() && self.back_waits[index].is_empty() {
+            self.keys.push((earlier_pipe, later_pipe));
+        }
+        let waits = if earlier < setting.now { &mut self.waits } else { &mut self.back_waits };
+        waits[index].add(Wait { at: setting.now, set: earlier });
+        self.note_loops_left(setting.parts, now, n);
+        Ok(())
+    }
+
+    fn note_loops_left(&mut self, parts: &Parts, wait: NodeId, set: NodeId) {
+        let mut part: PartIndex = parts.of(wait);
+        while parts.part(part).kind == PartKind::Loop {
+            self.gives_seen[part as usize] |= !parts.contains(part, set);
+            self.gives_seen_to_tail[part as usize] |= set >= wait;
+            part = parts.part(part).parent;
+        }
+    }
+
+    /// Whether a wait in this loop, and in no branch inside it, has its set outside.
+    pub(crate) fn gives_seen(&self, part: PartIndex) -> bool {
+        self.gives_seen[part as usize]
+    }
+
+    /// Whether a wait in this loop, and in no branch inside it, does not stand behind its set.
+    pub(crate) fn gives_seen_to_tail(&self, part: PartIndex) -> bool {
+        self.gives_seen_to_tail[part as usize]
+    }
+
+    /// Keys that have pairs.
+    pub(crate) fn keys(&self) -> &[(u32, u32)] {
+        &self.keys
+    }
+
+    /// Pipes that pairs waiting on `dst` set from.
+    pub(crate) fn sources(&self, dst: u32) -> Vec<u32> {
+        self.keys.iter().filter(|(_, d)| *d == dst).map(|(s, _)| *s).collect()
+    }
+
+    /// Waits of a key that stand behind their set.
+    pub(crate) fn waits(&self, src: u32, dst: u32) -> &Waits {
+        &self.waits[self.index(src, dst)]
+    }
+
+    /// Waits of a key that do not stand behind their set.
+    pub(crate) fn back_waits(&self, src: u32, dst: u32) -> &Waits {
+        &self.back_waits[self.index(src, dst)]
+    }
+
+    /// Whether a barrier of its own pipe stands before the node.
+    pub(crate) fn has_barrier(&self, node: u32) -> bool {
+        self.last_barrier(self.pipe_of(node), node + 1) == Some(node)
+    }
+
+    /// The last node below `below` before which a barrier of `pipe` stands.
+    pub(crate) fn last_barrier(&self, pipe: u32, below: u32) -> Option<u32> {
+        let barriers = &self.barriers[pipe as usize];
+        let above = position(barriers, |&b| b < below);
+        above.checked_sub(1).map(|i| barriers[i])
+    }
+
+    /// The pipe of an instruction.
+    pub(crate) fn pipe_of(&self, node: u32) -> u32 {
+        let node = self.kernel.node(NodeId(node));
+        debug_assert_eq!(node.kind, node_kind::INSTRUCTION, "only instructions have entries at this stage");
+        node.pipe.0
+    }
+
+    fn index(&self, src: u32, dst: u32) -> usize {
+        src as usize * self.pipes + dst as usize
+    }
+}

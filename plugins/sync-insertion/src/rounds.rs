@@ -1,0 +1,246 @@
+//! Which scans are made: each instruction over what precedes it, then, loop by loop, round the loop.
+
+use pipewright_abi::kernel::{Kernel, node_kind};
+use pipewright_abi::parts::{PartIndex, PartKind, Parts};
+use pipewright_abi::plan::Anchor;
+use pipewright_abi::{NodeId, PassContext, PassError};
+
+use crate::facts::{Cover, Facts};
+use crate::groups::Groups;
+use crate::lists::Lists;
+use crate::scan::{Candidate, Scan, Setting};
+use crate::waits::{Pipes, only};
+
+/// Inserts a pair or barrier for each hazard that the ones before do not order.
+pub(crate) fn insert<'p>(
+    cx: &mut PassContext<'p>,
+    kernel: Kernel<'p>,
+    keep_history: bool,
+) -> Result<(), PassError> {
+    let (hazards, target) = (cx.hazards()?, cx.target());
+    let pipes = target.t.pipes.len();
+    if pipes > Pipes::BITS as usize {
+        let message = format!("the target has {pipes} pipes; this pass handles at most {}", Pipes::BITS);
+        return Err(PassError::new(message));
+    }
+    let foreign = kernel.instructions().find(|&n| kernel.node(n).pipe.index() >= pipes);
+    if let Some(node) = foreign {
+        return Err(
+            PassError::new("an instruction runs on a pipe that the target does not have").at_node(node)
+        );
+    }
+    let parts = Parts::new(&kernel);
+    let lists = Lists::new(&kernel, &hazards, &target);
+    let mut rounds = Rounds {
+        part_pipes: part_pipes(&kernel, &parts),
+        forward: Facts::new(lists.slots()),
+        round: Facts::new(lists.slots()),
+        groups: Groups::new(cx, kernel, hazards, pipes, parts.count()),
+        kernel,
+        parts,
+        lists,
+        keep_history,
+        pipes,
+    };
+    for (id, node) in kernel.node_ids().zip(kernel.nodes) {
+        match node.kind {
+            node_kind::INSTRUCTION => {
+                rounds.groups.carrier = NodeId::NONE;
+                rounds.forward(id.0)?;
+                rounds.lists.pass(id.0);
+            }
+            node_kind::LOOP_END => {
+                rounds.groups.carrier = id;
+                rounds.round(node.begin.0, id.0)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+struct Rounds<'c, 'p> {
+    kernel: Kernel<'p>,
+    parts: Parts,
+    part_pipes: Vec<Pipes>,
+    lists: Lists,
+    forward: Facts,
+    round: Facts,
+    groups: Groups<'c, 'p>,
+    keep_history: bool,
+    pipes: usize,
+}
+
+impl Rounds<'_, '_> {
+    /// Looks for dependences of `now` on what precedes it.
+    fn forward(&mut self, now: u32) -> Result<(), PassError> {
+        let Self { kernel, parts, part_pipes, lists, forward: facts, groups, keep_history, pipes, .. } = self;
+        let part = parts.of(NodeId(now));
+        let uses = lists.uses(now);
+        let mut candidates = Vec::new();
+        for used in uses {
+            let list = lists.list(used.list);
+            let Some(&last) = list.passed.checked_sub(1).and_then(|i| list.members.get(i)) else { continue };
+            if !facts.covers_up_to(used.slot, part, last) {
+                let covers = facts.covers(parts, used.slot, now, *keep_history).map(|(_, c)| c).collect();
+                let candidate = Candidate::new(list, covers);
+                candidates.extend(candidate.last(now, 0).is_some().then_some(candidate));
+            }
+        }
+        let mut trace = Trace::default();
+        if !candidates.is_empty() {
+            let setting = Setting {
+                parts,
+                part_pipes,
+                loops_give_seen: *keep_history,
+                now,
+                pipe: kernel.node(NodeId(now)).pipe.0,
+                least_candidate: 0,
+            };
+            let mut scan = Scan::new(setting, candidates, groups, *pipes);
+            scan.path(0, |finished| trace.crossed.push(finished))?;
+            trace.finished = scan.finished();
+            trace.needed_barrier_outside = scan.needed_barrier_outside();
+        }
+        let parts_around = Around { parts, top: 0, leaves_loops: *keep_history };
+        note(facts, lists, &parts_around, now, kernel.node(NodeId(now)).pipe.0, &trace);
+        Ok(())
+    }
+
+    /// Looks for dependences round the loop.
+    fn round(&mut self, begin: u32, end: u32) -> Result<(), PassError> {
+        let body = self.parts.at(Anchor::after(NodeId(begin)));
+        // The construct of the loop's body that the current node stands in.
+        let mut construct = (begin, begin);
+        for now in begin + 1..end {
+            let node = self.kernel.node(NodeId(now));
+            if node.kind == node_kind::INSTRUCTION {
+                let around = (now < construct.1).then_some(construct);
+                self.round_of(now, body, end, around)?;
+            } else if now > construct.1 && node.end.is_some() {
+                construct = (now, node.end.0);
+            }
+        }
+        Ok(())
+    }
+
+    fn round_of(
+        &mut self,
+        now: u32,
+        body: PartIndex,
+        end: u32,
+        construct: Option<(u32, u32)>,
+    ) -> Result<(), PassError> {
+        let Self { kernel, parts, part_pipes, lists, round: facts, groups, keep_history, pipes, .. } = self;
+        let part = parts.of(NodeId(now));
+        // In a loop of the body the tail begins at the instruction, and what stands in that loop was dealt with when it
+        // ended. A branch of the body is scanned in full.
+        let (inner_loop, branch): (Option<(u32, u32)>, Option<(u32, u32)>) = match construct {
+            Some((begin, _)) if kernel.node(NodeId(begin)).kind == node_kind::LOOP_BEGIN => (construct, None),
+            other => (None, other),
+        };
+        let least_candidate = branch.map_or(now, |(begin, _)| begin);
+        let uses = lists.uses(now);
+        let mut candidates = Vec::new();
+        for used in uses {
+            facts.turn_to(used.slot, end);
+            if facts.is_of(used.slot, part) {
+                continue;
+            }
+            let list = lists.list(used.list);
+            let covers = facts.covers(parts, used.slot, now, *keep_history).map(|(_, c)| round_cover(c));
+            let dealt_with = inner_loop.map(|(begin, end)| Cover::between(begin, end));
+            let candidate = Candidate::new(list, covers.chain(dealt_with).collect());
+            candidates.extend(candidate.last(end, least_candidate).is_some().then_some(candidate));
+        }
+        let mut trace = Trace::default();
+        if !candidates.is_empty() {
+            let setting = Setting {
+                parts,
+                part_pipes,
+                loops_give_seen: *keep_history,
+                now,
+                pipe: kernel.node(NodeId(now)).pipe.0,
+                least_candidate,
+            };
+            let mut scan = Scan::new(setting, candidates, groups, *pipes);
+            scan.round(body, end, |finished| trace.crossed.push(finished))?;
+            trace.finished = scan.finished();
+            trace.needed_barrier_outside = scan.needed_barrier_outside();
+        }
+        let parts_around = Around { parts, top: body, leaves_loops: *keep_history };
+        note(facts, lists, &parts_around, now, kernel.node(NodeId(now)).pipe.0, &trace);
+        Ok(())
+    }
+}
+
+/// Round a loop a fact is about the whole tail, or about nothing.
+fn round_cover(cover: Cover) -> Cover {
+    Cover { below: u32::MAX, above: u32::MAX, ..cover }
+}
+
+/// What a scan left behind.
+#[derive(Debug, Default)]
+struct Trace {
+    /// Pipes finished at the begins of the parts around the instruction, inner first, as far as the scan came.
+    crossed: Vec<Pipes>,
+    /// Pipes finished at its end.
+    finished: Pipes,
+    /// Whether it needed a barrier of its own pipe because of code outside of the part it stands in.
+    needed_barrier_outside: bool,
+}
+
+/// The parts around instructions, up to `top`.
+struct Around<'p> {
+    parts: &'p Parts,
+    top: PartIndex,
+    leaves_loops: bool,
+}
+
+/// Notes for all slots of `now` that it was scanned.
+fn note(facts: &mut Facts, lists: &Lists, around: &Around<'_>, now: u32, pipe: u32, trace: &Trace) {
+    let Around { parts, top, leaves_loops } = *around;
+    let part = parts.of(NodeId(now));
+    // For each loop around it, inner first, the pipes finished at its begin, if the scan came there.
+    let mut loops = Vec::new();
+    let mut outer = part;
+    while outer != top && parts.part(outer).kind == PartKind::Loop && leaves_loops {
+        loops.push(trace.crossed.get(loops.len()).copied());
+        outer = parts.part(outer).parent;
+    }
+    let mut known: Vec<Pipes> = Vec::with_capacity(loops.len());
+    for used in lists.uses(now) {
+        if facts.is_of(used.slot, part) {
+            facts.renew(used.slot, now);
+            continue;
+        }
+        known.clear();
+        known.extend(loops.iter().map(|l| l.unwrap_or(trace.finished)));
+        if trace.needed_barrier_outside && lists.list(used.list).pipe == pipe {
+            known.fill(Pipes::MAX);
+        }
+        known.reverse();
+        if loops.contains(&None) {
+            // The scan ended early because earlier facts hold: where it did not come, what they ask for is asked for.
+            let came = loops.iter().filter(|l| l.is_some()).count();
+            let outside = known.len() - came;
+            for (fact, cover) in facts.covers(parts, used.slot, now, leaves_loops) {
+                let shared = known[..outside].iter_mut().zip(&fact.finished).take(cover.shared_loops);
+                shared.for_each(|(k, f)| *k |= f);
+            }
+        }
+        facts.add(parts, used.slot, now, part, &known);
+    }
+}
+
+fn part_pipes(kernel: &Kernel<'_>, parts: &Parts) -> Vec<Pipes> {
+    let mut pipes = vec![0; parts.count()];
+    for node in kernel.instructions() {
+        pipes[parts.of(node) as usize] |= only(kernel.node(node).pipe.0);
+    }
+    // A part comes after the one around it.
+    for part in (1..parts.count()).rev() {
+        pipes[parts.part(part as PartIndex).parent as usize] |= pipes[part];
+    }
+    pipes
+}
