@@ -62,8 +62,6 @@ fn overlapping_pairs(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
-
     #[test]
     fn few_ids(kernel in pressed(), max_ids in 0usize..4) {
         compare(&kernel, max_ids, true)?;

@@ -7,8 +7,6 @@ use proptest::prelude::*;
 use redundancy_removal::RedundancyRemoval;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
-
     #[test]
     fn removes_what_the_reference_removes(
         kernel in kernels(Shape { pipes: 4, regions: 8, depth: 4, size: 50 })

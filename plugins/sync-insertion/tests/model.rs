@@ -4,7 +4,7 @@ use pipewright_abi::hazard::{HazardData, Overlap};
 use pipewright_abi::kernel::{KernelData, Region, region_flag};
 use pipewright_abi::testing::{Fixture, target};
 use pipewright_abi::{Range, RegionId};
-use pipewright_model::kernels::{Shape, kernels};
+use pipewright_model::kernels::{Item, Shape, build, kernels};
 use pipewright_model::{Choices, Model, plan_text};
 use proptest::prelude::*;
 use sync_insertion::SyncInsertion;
@@ -44,9 +44,19 @@ fn compare(kernel: &KernelData, history: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+fn loops(pipes: u8, regions: u8, size: u32) -> impl Strategy<Value = Vec<Item>> {
+    let region = move || prop::collection::vec(0..regions, 0..=1);
+    let instruction = (0..pipes, region(), region()).prop_map(|(p, r, w)| Item::Instruction(p, r, w));
+    let item = instruction.prop_recursive(
+        4,
+        size,
+        6,
+        |inner| prop_oneof![2 => inner.clone(), 3 => prop::collection::vec(inner, 0..6).prop_map(Item::Loop)],
+    );
+    prop::collection::vec(item, 0..16)
+}
 
+proptest! {
     #[test]
     fn many_pipes_and_regions(kernel in kernels(Shape { pipes: 6, regions: 11, depth: 4, size: 60 })) {
         compare(&kernel, "keep")?;
@@ -55,6 +65,17 @@ proptest! {
     #[test]
     fn few_pipes_and_regions(kernel in kernels(Shape { pipes: 3, regions: 4, depth: 5, size: 60 })) {
         compare(&kernel, "keep")?;
+    }
+
+    /// Loops one after the other and in one another, without branches: facts of earlier scans count most there.
+    #[test]
+    fn loops_only(items in loops(3, 4, 40)) {
+        compare(&build(&items), "keep")?;
+    }
+
+    #[test]
+    fn loops_of_one_pipe_pair(items in loops(2, 3, 60)) {
+        compare(&build(&items), "keep")?;
     }
 
     #[test]

@@ -7,8 +7,6 @@ use proptest::prelude::*;
 use sync_motion::SyncMotion;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
-
     #[test]
     fn moves_what_the_reference_moves(
         kernel in kernels(Shape { pipes: 4, regions: 8, depth: 4, size: 40 })
