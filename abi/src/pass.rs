@@ -385,6 +385,11 @@ impl<'a> PassContext<'a> {
         if let Some(OptionValue::String(value)) = self.option(name) { value } else { "" }
     }
 
+    /// Lets go of the units: the pass has run.
+    pub(crate) fn release_units(&mut self) {
+        self.units = Vec::new();
+    }
+
     /// Makes an edit: checks it, applies it to [`PassContext::plan`] and keeps it for the host.
     pub fn edit(&mut self, edit: Edit) -> Result<(), PassError> {
         self.units[0].plan.apply(edit)?;

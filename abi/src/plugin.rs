@@ -166,9 +166,8 @@ mod note {
     pub(super) const REMARK: u32 = 0;
     pub(super) const ERROR: u32 = 1;
     pub(super) const STATISTIC: u32 = 2;
-    pub(super) const OUTPUT: u32 = 3;
-    pub(super) const LABEL: u32 = 4;
-    pub(super) const REPORT: u32 = 5;
+    pub(super) const LABEL: u32 = 3;
+    pub(super) const REPORT: u32 = 4;
 }
 
 table! {
@@ -207,6 +206,9 @@ pub struct RunOutcome {
     pub status: u32,
 }
 
+/// The text that an emitter produced, in an [`Outcome`]. A column of its own, since it can be large.
+const OUTPUT_COLUMN: &str = "outcome.text/1";
+
 /// A pass registered in this library.
 #[derive(Debug)]
 pub struct Registration {
@@ -238,13 +240,13 @@ pub extern "C" fn pass_interface(method: u32, request: &Request<'_>) -> Reply {
         METHOD_DESCRIBE => describe(),
         METHOD_RUN => run(request).unwrap_or_else(|error| {
             let error = PassError::new(error.to_string());
-            reply(status::REFUSED, &[], Vec::new(), [(note::ERROR, Note::Error(&error))])
+            reply(status::REFUSED, Vec::new(), Vec::new(), [(note::ERROR, Note::Error(&error))])
         }),
         _ => Reply { status: status::REFUSED, columns: RVec::new() },
     });
     answer.unwrap_or_else(|panic| {
         let error = PassError::new(panic);
-        reply(status::PANICKED, &[], Vec::new(), [(note::ERROR, Note::Error(&error))])
+        reply(status::PANICKED, Vec::new(), Vec::new(), [(note::ERROR, Note::Error(&error))])
     })
 }
 
@@ -398,18 +400,22 @@ fn run(request: &Request<'_>) -> Result<Reply, Box<dyn core::error::Error>> {
     let mut cx = PassContext::new(units, Target::from_columns(shared)?, shared, options);
     let result = (pass.run)(&mut cx);
 
-    let edits: Vec<EditRecord> = cx.edits.iter().map(|&edit| edit.into()).collect();
+    // Plans of large kernels and their edits are large: each is let go as soon as it was copied.
+    cx.release_units();
+    let edits: Vec<EditRecord> = core::mem::take(&mut cx.edits).into_iter().map(|edit| edit.into()).collect();
+    if let Some(text) = cx.output.take() {
+        cx.columns.push(OwnedColumn::new(OUTPUT_COLUMN, text.as_bytes()));
+    }
     let mut notes: Vec<(u32, Note<'_>)> = Vec::new();
     notes.extend(cx.remarks.iter().map(|remark| (note::REMARK, Note::Remark(remark))));
     notes.extend(cx.statistics.iter().map(|(name, n)| (note::STATISTIC, Note::Statistic(name, *n))));
     notes.extend(Some(&cx.report).filter(|r| !r.is_empty()).map(|text| (note::REPORT, Note::Text(text))));
-    notes.extend(cx.output.iter().map(|text| (note::OUTPUT, Note::Text(text))));
     Ok(match &result {
-        Ok(()) => reply(status::OK, &edits, cx.columns, notes),
+        Ok(()) => reply(status::OK, edits, cx.columns, notes),
         Err(error) => {
             notes.push((note::ERROR, Note::Error(error)));
             notes.extend(error.labels.iter().map(|(span, text)| (note::LABEL, Note::Label(*span, text))));
-            reply(status::FAILED, &[], Vec::new(), notes)
+            reply(status::FAILED, Vec::new(), Vec::new(), notes)
         }
     })
 }
@@ -424,12 +430,12 @@ enum Note<'a> {
 
 fn reply<'a>(
     status: u32,
-    edits: &[EditRecord],
+    edits: Vec<EditRecord>,
     mut columns: Vec<OwnedColumn>,
     notes: impl IntoIterator<Item = (u32, Note<'a>)>,
 ) -> Reply {
     let mut strings = StringPool::default();
-    let mut outcome = OutcomeData { edits: edits.to_vec(), ..Default::default() };
+    let mut outcome = OutcomeData { edits, ..Default::default() };
     for (kind, content) in notes {
         let empty = NoteRecord { kind, ..Default::default() };
         outcome.notes.push(match content {
@@ -462,13 +468,15 @@ pub fn decode_outcome(reply: Reply) -> Result<RunOutcome, ColumnError> {
         let outcome = Outcome::from_columns(Columns::new(&lent))?;
         let strings = Strings { bytes: outcome.bytes, ends: outcome.ends };
         run.edits = outcome.edits.to_vec();
+        if let Ok(bytes) = Columns::new(&lent).get::<u8>(OUTPUT_COLUMN) {
+            run.output = Some(String::from_utf8_lossy(bytes).into_owned());
+        }
         let mut labels = Vec::new();
         for record in outcome.notes {
             let text = strings.get(record.text).to_owned();
             match record.kind {
                 note::REMARK => run.remarks.push(Remark { message: text, node: record.node }),
                 note::STATISTIC => run.statistics.push((text, record.amount)),
-                note::OUTPUT => run.output = Some(text),
                 note::REPORT => run.report = text,
                 note::LABEL => labels.push((record.span, text)),
                 _ => {
