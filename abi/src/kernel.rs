@@ -70,7 +70,7 @@ pub struct Access {
     pub mode: u32,
 }
 
-/// Bits of [`Access::mode`].
+/// Bits of [`Access::mode`]. None of them: the memory is named, not touched.
 pub mod access_mode {
     /// The memory is read.
     pub const READ: u32 = 1;
@@ -139,7 +139,9 @@ pub struct Root {
 }
 
 /// An operation that touches memory but runs on no pipe that the target names: collectives, calls, scalar access to
-/// global memory. Synchronization passes do not see it; memory planning and verification must.
+/// global memory. Synchronization passes do not see it; memory planning and verification must. In a kernel that is
+/// lowered for memory planning so is an allocation without an address: its one access is all of the buffer that
+/// begins there, in no mode.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Bystander {

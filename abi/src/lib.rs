@@ -15,6 +15,7 @@ pub mod hazard;
 mod ids;
 pub mod ir;
 pub mod kernel;
+pub mod memory;
 pub mod parts;
 pub mod pass;
 pub mod placement;

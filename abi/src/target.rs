@@ -139,6 +139,8 @@ pub mod entry_flag {
     pub const MANUAL_ADDRESS: u32 = 64;
     /// It may write less than all of what it writes to: the rest keeps what was there.
     pub const PARTIAL_WRITE: u32 = 128;
+    /// It uses the scratch memory at the end of a space, see [`Tables::scratch`].
+    pub const SCRATCH: u32 = 256;
 }
 
 /// One operand or result of a table entry.
@@ -294,7 +296,7 @@ table! {
     reserved: ReservedIds = "target.reserved-ids/1",
     /// Memory spaces.
     spaces: Space = "target.spaces/1",
-    /// For each memory space, the bytes at its end that library calls use within themselves.
+    /// For each memory space, the bytes at its end that operations flagged as such use within themselves.
     scratch: u64 = "target.scratch/1",
     /// Enumerations.
     enums: Enum = "target.enums/1",

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pipewright::lower::{Addresses, lower, simplify};
-use pipewright::pipeline::{self, Point, ResolvedPipeline, Unit};
+use pipewright::pipeline::{self, Moment, Point, ResolvedPipeline, Unit};
 use pipewright::{plugin, syntax, target};
 use pipewright_abi::target::TargetData;
 use pipewright_tests::synthetic::{Shape, kernel};
@@ -24,7 +24,10 @@ fn growth(criterion: &mut Criterion) {
     let pipeline = pipeline::resolve(unresolved, &found, &[]).expect("the pipeline resolves");
     for (shape, name) in Shape::ALL {
         let mut group = criterion.benchmark_group(name);
-        group.sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(2));
+        group
+            .sample_size(10)
+            .warm_up_time(Duration::from_millis(200))
+            .measurement_time(Duration::from_secs(2));
         for size in SIZES {
             let text = kernel(shape, size);
             group.throughput(Throughput::Elements(size as u64));
@@ -55,15 +58,15 @@ fn time_of(step: &str, text: &str, target: &TargetData, pipeline: &ResolvedPipel
     }
     let started = RefCell::new(Instant::now());
     let mut taken = Duration::ZERO;
-    let mut observe = |point: Point, stage: &pipeline::ResolvedStage, _: &[Unit]| {
-        if stage.name() == step {
-            match point {
+    let mut observe = |moment: Moment<'_>| {
+        if moment.stage.name() == step {
+            match moment.point {
                 Point::Before => *started.borrow_mut() = Instant::now(),
                 Point::After => taken = started.borrow().elapsed(),
             }
         }
     };
-    pipeline::run(pipeline, &module, target, &mut units, &mut observe).expect("the pipeline runs");
+    pipeline::run(pipeline, &mut module, target, &mut units, &mut observe).expect("the pipeline runs");
     taken
 }
 

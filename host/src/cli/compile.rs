@@ -9,13 +9,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use pipewright_abi::kernel::kernel_flag;
 use pipewright_abi::target::TargetData;
 
 use super::{Failure, PluginArguments, output, print_reports};
 use crate::diagnostic::{Diagnostic, Report, Source, did_you_mean, text_range};
-use crate::lower::Addresses;
-use crate::pipeline::{self, Outcome, Point, ResolvedPipeline, Unit};
+use crate::lower::addresses::lower_all;
+use crate::pipeline::{self, Moment, Outcome, Point, ResolvedPipeline, Unit};
 use crate::plan_text::plan_text;
 use crate::{lower, plugin, syntax, target};
 
@@ -172,33 +171,25 @@ impl Compiler<'_> {
 
         let start = Instant::now();
         lower::simplify(&mut module, self.target);
-        let addresses =
-            if self.pipeline.writes("addresses") { Addresses::Planned } else { Addresses::Required };
-        let functions: Vec<_> = module.view().functions().collect();
-        let (mut units, mut errors) = (Vec::new(), Vec::new());
-        for function in functions {
-            match lower::lower(&module, self.target, function, addresses) {
-                Ok(kernel) if kernel.view().flags() & kernel_flag::DECLARATION != 0 => {}
-                Ok(kernel) => units.push(Unit::new(kernel)),
-                Err(diagnostics) => errors.extend(diagnostics),
-            }
-        }
-        if !errors.is_empty() {
-            return Err(vec![Report::new(source, errors)]);
-        }
+        let kernels = match lower_all(&module, self.target, self.pipeline.writes("addresses")) {
+            Ok(kernels) => kernels,
+            Err(diagnostics) => return Err(vec![Report::new(source, diagnostics)]),
+        };
+        let mut units: Vec<_> = kernels.into_iter().map(Unit::new).collect();
         self.tally.lower += start.elapsed();
 
-        let mut observe = |point: Point, stage: &pipeline::ResolvedStage, units: &[Unit]| {
-            let (names, word) = match point {
+        let mut observe = |moment: Moment<'_>| {
+            let (names, word) = match moment.point {
                 Point::Before => (&self.arguments.print_before, "before"),
                 Point::After => (&self.arguments.print_after, "after"),
             };
+            let Moment { stage, module, units, report, .. } = moment;
             if names.iter().any(|n| n == "all" || n == stage.name()) {
-                output::note(&format!("---- {word} {}\n", stage.name()));
-                units.iter().for_each(|u| output::note(&plan_text(u, &module, self.target, &source.name)));
+                output::note(&format!("---- {word} {}\n{report}", stage.name()));
+                units.iter().for_each(|u| output::note(&plan_text(u, module, self.target, &source.name)));
             }
         };
-        let run = pipeline::run(self.pipeline, &module, self.target, &mut units, &mut observe);
+        let run = pipeline::run(self.pipeline, &mut module, self.target, &mut units, &mut observe);
         let outcome = match run {
             Ok(outcome) => outcome,
             Err(diagnostics) => return Err(vec![Report::new(source, diagnostics)]),

@@ -5,6 +5,7 @@
 //! of memory identity included, follows the reference compiler (May 2026); the `range` description of a region is
 //! the sound one beside it.
 
+pub mod addresses;
 mod fold;
 mod memory;
 mod simplify;
@@ -144,8 +145,13 @@ impl Flattener<'_> {
         if entry.flags & entry_flag::EXPLICIT_SYNC != 0 {
             self.flags |= kernel_flag::EXPLICIT_SYNC;
         }
-        if self.addresses == Addresses::Required && self.module.op_name(op) == "pto.alloc_tile" {
-            self.check_address(op, &entry);
+        let is_tile = self.module.op_name(op) == "pto.alloc_tile";
+        if is_tile && !addresses::has_address(self.module, self.target, op) {
+            match self.addresses {
+                Addresses::Required => self.miss_address(op),
+                Addresses::Planned => self.allocation(op),
+            }
+            return;
         }
         if entry.flags & entry_flag::MANUAL_ADDRESS != 0 {
             let diagnostic = Diagnostic::error(
@@ -249,17 +255,31 @@ impl Flattener<'_> {
         })
     }
 
-    fn check_address(&mut self, op: OpId, entry: &Entry) {
-        let specs = entry.operands.of(self.target.t.operands);
-        let addr = specs.iter().position(|s| self.target.str(s.name) == "addr");
-        if self.module.operands(op).iter().any(|o| Some(o.slot as usize) == addr) {
-            return;
-        }
+    fn miss_address(&mut self, op: OpId) {
         let name = self.module.str(self.module.value(self.module.result(op, 0)).name);
         let diagnostic = Diagnostic::error("lower::no-address", format!("the tile `%{name}` has no address"))
             .label(self.module.op(op).span, "allocated here")
             .help("write `addr = %a`, or put `memory-plan` before the stages that synchronize");
         self.diagnostics.push(diagnostic);
+    }
+
+    /// Tells memory planning where a tile begins, accessed or not.
+    fn allocation(&mut self, op: OpId) {
+        let mut accesses = Vec::new();
+        for piece in self.memory.of(self.module.result(op, 0)).to_vec() {
+            let root = self.root(piece.root);
+            let region = self.region(Region { root, ..piece.region });
+            accesses.push(Access { region, mode: 0 });
+        }
+        self.bystander(op, accesses);
+    }
+
+    fn bystander(&mut self, op: OpId, accesses: Vec<Access>) {
+        let start = self.kernel.accesses.len();
+        self.kernel.accesses.extend(accesses);
+        let accesses = Range::new(start, self.kernel.accesses.len());
+        let before = NodeId::from_index(self.kernel.nodes.len());
+        self.kernel.bystanders.push(Bystander { op, before, accesses });
     }
 
     /// A call may read and write whatever its arguments stand for.
@@ -269,11 +289,7 @@ impl Flattener<'_> {
             self.access(operand.value, operand_flag::READ | operand_flag::WRITE, &mut accesses);
         }
         if !accesses.is_empty() {
-            let start = self.kernel.accesses.len();
-            self.kernel.accesses.extend(accesses);
-            let accesses = Range::new(start, self.kernel.accesses.len());
-            let before = NodeId::from_index(self.kernel.nodes.len());
-            self.kernel.bystanders.push(Bystander { op, before, accesses });
+            self.bystander(op, accesses);
         }
     }
 

@@ -31,7 +31,11 @@ pub fn simplify(module: &mut ModuleData, target: &TargetData) {
 }
 
 /// Replaces the operations of a block.
-fn set_block_ops(module: &mut ModuleData, block: BlockId, change: impl FnOnce(Vec<OpId>) -> Vec<OpId>) {
+pub(super) fn set_block_ops(
+    module: &mut ModuleData,
+    block: BlockId,
+    change: impl FnOnce(Vec<OpId>) -> Vec<OpId>,
+) {
     let old = module.view().block_ops(block).to_vec();
     let new = change(old);
     for &op in &new {

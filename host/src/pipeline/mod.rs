@@ -12,4 +12,4 @@ mod run;
 pub use extend::{PATH_VARIABLE, Pipeline, Stage, available, load};
 pub use model::{At, Literal, Place, Setting};
 pub use resolve::{GIVEN_ARTIFACTS, ResolvedPipeline, ResolvedStage, option_text, resolve};
-pub use run::{Outcome, Point, Unit, run};
+pub use run::{Moment, Outcome, Point, Unit, run};

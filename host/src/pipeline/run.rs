@@ -7,9 +7,10 @@
 
 use std::time::{Duration, Instant};
 
-use pipewright_abi::column::{Column, OwnedColumn};
+use pipewright_abi::column::{Column, Columns, OwnedColumn};
 use pipewright_abi::ir::ModuleData;
 use pipewright_abi::kernel::KernelData;
+use pipewright_abi::memory::{ADDRESSES, Address};
 use pipewright_abi::plan::{Edit, EditRecord, PlanError, SyncPlan};
 use pipewright_abi::plugin::{RunHeader, RunOutcome, lend_all, status};
 use pipewright_abi::target::TargetData;
@@ -17,6 +18,7 @@ use pipewright_abi::{NodeId, PassError, Scope, TextRange};
 
 use super::resolve::{ResolvedPipeline, ResolvedStage};
 use crate::diagnostic::Diagnostic;
+use crate::lower::addresses;
 
 /// One function on its way through a pipeline.
 #[derive(Clone, Debug)]
@@ -38,6 +40,21 @@ pub struct Outcome {
     pub remarks: Vec<Diagnostic>,
     /// For each stage its wall time and its statistics.
     pub stages: Vec<(Duration, Vec<(String, i64)>)>,
+}
+
+/// What an observer of a run sees.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// When it is.
+    pub point: Point,
+    /// The stage.
+    pub stage: &'a ResolvedStage,
+    /// The program as of now: a stage that plans memory adds addresses.
+    pub module: &'a ModuleData,
+    /// Its functions as of now.
+    pub units: &'a [Unit],
+    /// What the stage shows beside the plans; empty before it.
+    pub report: &'a str,
 }
 
 /// When a run is observed.
@@ -73,22 +90,23 @@ impl Unit {
     }
 }
 
-/// Runs all stages. `observe` sees the units before and after each stage. On failure there is one diagnostic for each
-/// function that the failing stage failed on.
+/// Runs all stages. `observe` sees the program before and after each stage. Where a stage finds addresses, they are
+/// written into the module and its functions are flattened anew, with empty plans. On failure there is one diagnostic
+/// for each function that the failing stage failed on.
 pub fn run(
     pipeline: &ResolvedPipeline,
-    module: &ModuleData,
+    module: &mut ModuleData,
     target: &TargetData,
     units: &mut [Unit],
-    observe: &mut dyn FnMut(Point, &ResolvedStage, &[Unit]),
+    observe: &mut dyn FnMut(Moment<'_>),
 ) -> Result<Outcome, Vec<Diagnostic>> {
-    let mut shared = Vec::new();
-    module.view().lend(&mut shared);
-    target.view().lend(&mut shared);
     let mut outcome = Outcome::default();
     for stage in &pipeline.stages {
-        observe(Point::Before, stage, units);
+        observe(Moment { point: Point::Before, stage, module, units, report: "" });
         let start = Instant::now();
+        let mut shared = Vec::new();
+        module.view().lend(&mut shared);
+        target.view().lend(&mut shared);
         let mut run = StageRun {
             stage,
             module,
@@ -96,19 +114,39 @@ pub fn run(
             shared: &shared,
             outcome: &mut outcome,
             statistics: Vec::new(),
+            report: String::new(),
+            addresses: None,
         };
         let errors: Vec<_> = match stage.description().info.scope {
             Scope::Function => units.iter_mut().filter_map(|unit| run.over_function(unit).err()).collect(),
             Scope::Module => run.over_module(units).err().into_iter().collect(),
         };
-        let statistics = run.statistics;
+        let StageRun { statistics, report, addresses, .. } = run;
         if !errors.is_empty() {
             return Err(errors);
         }
+        if let Some(addresses) = addresses {
+            take_addresses(stage, module, target, units, &addresses)?;
+        }
         outcome.stages.push((start.elapsed(), statistics));
-        observe(Point::After, stage, units);
+        observe(Moment { point: Point::After, stage, module, units, report: &report });
     }
     Ok(outcome)
+}
+
+/// Writes addresses into the module, and makes the units those of the changed module.
+fn take_addresses(
+    stage: &ResolvedStage,
+    module: &mut ModuleData,
+    target: &TargetData,
+    units: &mut [Unit],
+    addresses: &[Address],
+) -> Result<(), Vec<Diagnostic>> {
+    addresses::apply(module, target, addresses)
+        .map_err(|rule| vec![fault(stage, "pass::malformed-reply", &rule)])?;
+    let kernels = addresses::lower_all(module, target, false)?;
+    units.iter_mut().zip(kernels).for_each(|(unit, kernel)| *unit = Unit::new(kernel));
+    Ok(())
 }
 
 /// One stage at work.
@@ -119,6 +157,9 @@ struct StageRun<'a> {
     shared: &'a [Column<'a>],
     outcome: &'a mut Outcome,
     statistics: Vec<(String, i64)>,
+    report: String,
+    /// Addresses that the stage found.
+    addresses: Option<Vec<Address>>,
 }
 
 impl StageRun<'_> {
@@ -149,8 +190,18 @@ impl StageRun<'_> {
         // Node ids are those of a function; with several of them nobody knows which.
         let only = if let [unit] = units { Some(unit) } else { None };
         let reply = self.take_notes(reply, only)?;
-        if !reply.edits.is_empty() || !reply.columns.is_empty() {
-            let message = "a pass over the module cannot change plans or write columns (module-scope)";
+        for column in &reply.columns {
+            self.check_column(column)?;
+            if column.id.as_str() == ADDRESSES {
+                let lent = lend_all(core::slice::from_ref(column));
+                let records = Columns::new(&lent).get::<Address>(ADDRESSES);
+                let records = records.map_err(|e| self.fault("pass::malformed-reply", &e.to_string()))?;
+                self.addresses = Some(records.to_vec());
+            }
+        }
+        if !reply.edits.is_empty() || reply.columns.iter().any(|c| c.id.as_str() != ADDRESSES) {
+            let message =
+                "a pass over the module cannot change plans or write columns of functions (module-scope)";
             return Err(self.fault("pass::malformed-reply", message));
         }
         Ok(())
@@ -214,6 +265,7 @@ impl StageRun<'_> {
                 None => diagnostic.help(format!("about function `{function}`")),
             });
         }
+        self.report += &reply.report;
         if reply.output.is_some() {
             self.outcome.text = reply.output.take();
         }
@@ -230,10 +282,16 @@ impl StageRun<'_> {
         let help = if error.help.is_empty() { plugin } else { format!("{}\n{plugin}", error.help) };
         let diagnostic = Diagnostic::error("pass::failed", message).help(help);
         let written = Some(error.span).filter(|s| s.start < s.end);
-        match written.or_else(|| unit.and_then(|u| u.span(self.module, error.node))) {
+        let place = written.or_else(|| unit.and_then(|u| u.span(self.module, error.node)));
+        // A label of the same place says more than "here".
+        let diagnostic = match place.filter(|span| error.labels.iter().all(|(other, _)| other != span)) {
             Some(span) => diagnostic.label(span, "here"),
             None => diagnostic,
-        }
+        };
+        error
+            .labels
+            .iter()
+            .fold(diagnostic, |diagnostic, (span, text)| diagnostic.label(*span, text.as_str()))
     }
 
     /// The pass left something that breaks a rule of plans.
@@ -248,12 +306,8 @@ impl StageRun<'_> {
         }
     }
 
-    /// The plugin is at fault, not the input.
     fn fault(&self, code: &'static str, what: &str) -> Diagnostic {
-        let pass = self.stage.description();
-        let message = format!("pass `{}` {} is at fault: {what}", pass.name, pass.version);
-        Diagnostic::error(code, message)
-            .help(format!("the fault is in the plugin: {}", self.stage.plugin.file.path.display()))
+        fault(self.stage, code, what)
     }
 
     fn check_column(&self, column: &OwnedColumn) -> Result<(), Diagnostic> {
@@ -271,6 +325,14 @@ impl StageRun<'_> {
     }
 }
 
+/// The plugin is at fault, not the input.
+fn fault(stage: &ResolvedStage, code: &'static str, what: &str) -> Diagnostic {
+    let pass = stage.description();
+    let message = format!("pass `{}` {} is at fault: {what}", pass.name, pass.version);
+    Diagnostic::error(code, message)
+        .help(format!("the fault is in the plugin: {}", stage.plugin.file.path.display()))
+}
+
 /// The node that an edit puts something at, or none.
 fn placed_at(record: EditRecord) -> NodeId {
     match Edit::try_from(record) {
@@ -283,7 +345,6 @@ fn placed_at(record: EditRecord) -> NodeId {
 mod tests {
     use std::rc::Rc;
 
-    use pipewright_abi::column::Columns;
     use pipewright_abi::plan::{Anchor, Entry, Position, Role};
     use pipewright_abi::plugin::{OutcomeData, PassDescription, Reply, Request};
     use pipewright_abi::{GroupId, PassInfo, PipeId};
@@ -354,9 +415,9 @@ mod tests {
         };
         let stages = names.iter().map(stage).collect();
         let pipeline = ResolvedPipeline { name: "p".into(), target: "t.toml".into(), stages };
-        let (module, target, unit) = double_rows();
+        let (mut module, target, unit) = double_rows();
         let mut units = vec![unit];
-        match run(&pipeline, &module, &target, &mut units, &mut |_, _, _| {}) {
+        match run(&pipeline, &mut module, &target, &mut units, &mut |_| {}) {
             Ok(outcome) => Ok((outcome, units)),
             Err(diagnostics) => {
                 Err(Report::new(Source::new("k.pto", &*module.source), diagnostics).render(Style::Plain))
@@ -387,16 +448,15 @@ mod tests {
 
     #[test]
     fn stages_before_a_failure_are_observed() {
-        let (module, target, unit) = double_rows();
+        let (mut module, target, unit) = double_rows();
         let pass = PassDescription { name: "p".into(), version: "0.1.0".into(), info: PassInfo::new("") };
         let plugin = Rc::new(in_process(vec![pass], call));
         let stages = vec![ResolvedStage { plugin, index: 0, options: Vec::new() }; 2];
         let pipeline = ResolvedPipeline { name: "p".into(), target: "t.toml".into(), stages };
         let mut seen = Vec::new();
-        let mut observe =
-            |point, _: &ResolvedStage, units: &[Unit]| seen.push((point, units[0].plan.groups().len()));
+        let mut observe = |moment: Moment<'_>| seen.push((moment.point, moment.units[0].plan.groups().len()));
         // The second stage places the group that the first one added: the edits name group 0.
-        run(&pipeline, &module, &target, &mut [unit], &mut observe).unwrap_err();
+        run(&pipeline, &mut module, &target, &mut [unit], &mut observe).unwrap_err();
         assert_eq!(seen, [(Point::Before, 0), (Point::After, 1), (Point::Before, 1)]);
     }
 }

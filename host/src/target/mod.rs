@@ -237,8 +237,9 @@ fn operation(op: &RawOp, data: &mut TargetData) -> Result<(), Diagnostic> {
             "irregular" => entry_flag::IRREGULAR,
             "manual-address" => entry_flag::MANUAL_ADDRESS,
             "partial-write" => entry_flag::PARTIAL_WRITE,
+            "scratch" => entry_flag::SCRATCH,
             _ => {
-                let known = ["explicit-sync", "irregular", "manual-address", "partial-write"];
+                let known = ["explicit-sync", "irregular", "manual-address", "partial-write", "scratch"];
                 return Err(unknown("flag", flag, known));
             }
         };

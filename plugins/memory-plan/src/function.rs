@@ -1,0 +1,211 @@
+//! What one function needs of local memory: tiles and reserved buffers to be placed, and bytes that are taken.
+//!
+//! Taken for the whole function: a reserved buffer with a base, a tile that carries its address, and what the
+//! functions that it calls use (no synchronization stands around a call, so nothing may share bytes across it).
+
+use pipewright_abi::ir::{DYNAMIC, Module, attr_kind, type_kind};
+use pipewright_abi::kernel::{Kernel, region_flag};
+use pipewright_abi::target::{Target, entry_flag, space_flag};
+use pipewright_abi::{BlockId, OpId, PassError, SpaceId, TextRange, TypeId, ValueId};
+
+use crate::lifetime::{Lifetime, allocated_roots, lifetimes, whole_function};
+use crate::place::Bytes;
+
+/// Memory that needs an offset.
+#[derive(Clone, Debug)]
+pub(crate) struct Buffer {
+    /// The operation that asks for it.
+    pub(crate) op: OpId,
+    /// Its name for people.
+    pub(crate) name: String,
+    pub(crate) span: TextRange,
+    pub(crate) space: SpaceId,
+    /// Size in bytes.
+    pub(crate) size: u64,
+    /// When its content matters; none if nothing touches it.
+    pub(crate) lifetime: Option<Lifetime>,
+    /// It belongs to a pipe between cores, which fills it at any time.
+    pub(crate) reserved: bool,
+}
+
+/// Bytes that the plan must leave alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Taken {
+    pub(crate) space: SpaceId,
+    pub(crate) bytes: Bytes,
+    /// By whom, for people.
+    pub(crate) name: String,
+}
+
+/// The needs of one function.
+#[derive(Debug)]
+pub(crate) struct Needs {
+    pub(crate) function: OpId,
+    pub(crate) buffers: Vec<Buffer>,
+    pub(crate) taken: Vec<Taken>,
+    /// Its calls.
+    pub(crate) calls: Vec<OpId>,
+    /// Some operation uses the scratch memory at the end of a space.
+    pub(crate) uses_scratch: bool,
+}
+
+/// Finds what the function of a kernel needs. `reuse`: buffers that never matter at the same time may share bytes.
+pub(crate) fn needs(
+    kernel: &Kernel<'_>,
+    module: &Module<'_>,
+    target: &Target<'_>,
+    reuse: bool,
+) -> Result<Needs, PassError> {
+    let function = kernel.function();
+    let mut needs =
+        Needs { function, buffers: Vec::new(), taken: Vec::new(), calls: Vec::new(), uses_scratch: false };
+    let everywhere = whole_function(kernel);
+    let lifetimes = if reuse { lifetimes(kernel, module, target) } else { Vec::new() };
+    for (op, root) in allocated_roots(kernel) {
+        let root_record = &kernel.roots[root.index()];
+        let ty = module.type_of(root_record.value);
+        let Some(space) = module.tile(ty).map(|t| t.space) else { continue };
+        let size = tile_bytes(module, ty).ok_or_else(|| {
+            let message = "the size of the tile is known only at run time";
+            let help =
+                "give it constant rows and columns, and the run-time extents as `valid_row` and `valid_col`";
+            PassError::new(message).at_span(root_record.span).with_help(help)
+        })?;
+        needs.buffers.push(Buffer {
+            op,
+            name: value_name(module, root_record.value),
+            span: root_record.span,
+            space,
+            size,
+            lifetime: if reuse { lifetimes[root.index()] } else { Some(everywhere) },
+            reserved: false,
+        });
+    }
+    addressed_tiles(kernel, module, &mut needs)?;
+    if let Some(space) = untraceable(kernel, module) {
+        let of_space = needs.buffers.iter_mut().filter(|b| b.space == space);
+        of_space.for_each(|b| b.lifetime = Some(everywhere));
+    }
+    let entry = module.entry_block(function, 0);
+    walk(module, entry, &mut |op| {
+        let flags = module.op(op).entry.get().map_or(0, |e| target.t.entries[e.index()].flags);
+        needs.uses_scratch |= flags & entry_flag::SCRATCH != 0;
+        match module.op_name(op) {
+            "func.call" => needs.calls.push(op),
+            "pto.reserve_buffer" => reserved_buffer(module, target, op, everywhere, &mut needs)?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(needs)
+}
+
+/// Calls `visit` for the operations of a block and of the bodies inside, in program order.
+pub(crate) fn walk(
+    module: &Module<'_>,
+    block: BlockId,
+    visit: &mut impl FnMut(OpId) -> Result<(), PassError>,
+) -> Result<(), PassError> {
+    let Some(block) = block.get() else { return Ok(()) };
+    for &op in module.block_ops(block) {
+        visit(op)?;
+        for body in module.bodies(op) {
+            for block in module.blocks(body) {
+                walk(module, block, visit)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `%x`, or the value's id if it has no name.
+fn value_name(module: &Module<'_>, value: ValueId) -> String {
+    match module.value(value).name.get() {
+        Some(name) => format!("%{}", module.str(name)),
+        None => value.to_string(),
+    }
+}
+
+/// Bytes of a tile, the padding of a compact one included.
+fn tile_bytes(module: &Module<'_>, ty: &pipewright_abi::ir::Type) -> Option<u64> {
+    let padding = i64::from(module.tile(ty)?.compact == 2);
+    let bits = u64::from(element_bits(module, ty.element));
+    let extents = module.dims(ty).iter().map(|&extent| match extent {
+        DYNAMIC => None,
+        extent => u64::try_from(extent.checked_add(padding)?).ok(),
+    });
+    let mut total = bits;
+    for extent in extents {
+        total = total.checked_mul(extent?)?;
+    }
+    Some(total.div_ceil(8))
+}
+
+fn element_bits(module: &Module<'_>, element: TypeId) -> u32 {
+    match element.get().map(|e| module.ty(e)) {
+        Some(ty) if matches!(ty.kind, type_kind::INT | type_kind::FLOAT) => ty.width,
+        Some(ty) if ty.kind == type_kind::INDEX => 64,
+        // The dialect's own small floats: one byte.
+        _ => 8,
+    }
+}
+
+/// Tiles that carry their address keep it.
+fn addressed_tiles(kernel: &Kernel<'_>, module: &Module<'_>, needs: &mut Needs) -> Result<(), PassError> {
+    use region_flag::{GLOBAL, KNOWN_ADDRESS, PRIVATE};
+    for region in kernel.regions.iter().filter(|r| r.flags & (GLOBAL | PRIVATE) == 0) {
+        let root = &kernel.roots[region.root.index()];
+        // The root of such a tile is its address; other roots are tiles.
+        if !matches!(module.type_of(root.value).kind, type_kind::INT | type_kind::INDEX) {
+            continue;
+        }
+        if region.flags & KNOWN_ADDRESS == 0 {
+            let message =
+                "the address of a tile is known only at run time, so memory cannot be planned around it";
+            let help = "give every tile of the function an address, or none of them";
+            return Err(PassError::new(message).at_span(root.span).with_help(help));
+        }
+        let last = region.rows.saturating_sub(1).saturating_mul(region.pitch);
+        let end = region.address.saturating_add(last).saturating_add(region.row_bytes);
+        let name = "tiles with an address".into();
+        needs.taken.push(Taken { space: region.space, bytes: region.address..end, name });
+    }
+    Ok(())
+}
+
+/// A space in which a loop carries so many buffers round that nobody knows which one it means.
+fn untraceable(kernel: &Kernel<'_>, module: &Module<'_>) -> Option<SpaceId> {
+    let region = kernel.regions.iter().find(|region| {
+        let value = module.value(kernel.roots[region.root.index()].value);
+        value.op.is_none() && module.block_owner(value.block) != kernel.function()
+    })?;
+    Some(region.space)
+}
+
+fn reserved_buffer(
+    module: &Module<'_>,
+    target: &Target<'_>,
+    op: OpId,
+    lifetime: Lifetime,
+    needs: &mut Needs,
+) -> Result<(), PassError> {
+    let error = |message: &str| Err(PassError::new(message).at_span(module.op(op).name_span));
+    let location = module.attr(op, "location").filter(|a| a.kind == attr_kind::ENUM);
+    let space = location.and_then(|a| target.space(module.str(a.text)));
+    let Some(space) = space.filter(|&s| target.t.spaces[s.index()].flags & space_flag::GLOBAL == 0) else {
+        return error("a buffer is reserved in local memory: `location` must be one of its spaces");
+    };
+    let Some(size) = module.int_attr(op, "size").and_then(|s| u64::try_from(s).ok()).filter(|&s| s > 0)
+    else {
+        return error("the size of a reserved buffer must be a positive number of bytes");
+    };
+    let name = format!("reserved buffer `{}`", module.text_attr(op, "name").unwrap_or_default());
+    if let Some(base) = module.int_attr(op, "base") {
+        let Ok(base) = u64::try_from(base) else { return error("the base of a reserved buffer is negative") };
+        needs.taken.push(Taken { space, bytes: base..base.saturating_add(size), name });
+        return Ok(());
+    }
+    let span = module.op(op).name_span;
+    needs.buffers.push(Buffer { op, name, span, space, size, lifetime: Some(lifetime), reserved: true });
+    Ok(())
+}
