@@ -1,0 +1,132 @@
+//! House rules that a machine can check.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pipewright_tests::{files_below, workspace};
+
+/// Rust sources of the project, with their paths relative to the workspace.
+fn sources() -> Vec<(String, String)> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for directory in ["abi", "host", "plugins", "tests", "examples"] {
+        files.extend(files_below(&workspace().join(directory), ".rs"));
+    }
+    files
+        .into_iter()
+        .filter(|path| !path.components().any(|c| c.as_os_str() == "target"))
+        .map(|path| (relative(&path), fs::read_to_string(&path).unwrap()))
+        .collect()
+}
+
+fn relative(path: &Path) -> String {
+    path.strip_prefix(workspace()).unwrap().to_string_lossy().replace('\\', "/")
+}
+
+fn check(broken: Vec<String>, rule: &str) {
+    assert!(broken.is_empty(), "{rule}:\n  {}", broken.join("\n  "));
+}
+
+#[test]
+fn every_source_file_says_what_it_is_for() {
+    let broken = sources().into_iter().filter(|(_, text)| !text.starts_with("//!")).map(|(path, _)| path);
+    check(broken.collect(), "a source file starts with a module header (`//!`)");
+}
+
+#[test]
+fn files_fit_in_the_head() {
+    let long = sources().into_iter().filter(|(_, text)| text.lines().count() > 700);
+    check(long.map(|(path, text)| format!("{path}: {} lines", text.lines().count())).collect(), "at most 700 lines a file");
+}
+
+#[test]
+fn unsafe_code_is_where_it_must_be() {
+    let allowed = ["abi/src/plugin.rs", "host/src/plugin/"];
+    // Written in two parts, so that this file does not break its own rule.
+    let keyword = concat!("uns", "afe");
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        let lines: Vec<&str> = text.lines().collect();
+        for (index, line) in lines.iter().enumerate() {
+            let code = line.split("//").next().unwrap_or("");
+            let uses = [" {", " fn ", "("].iter().any(|after| code.contains(&format!("{keyword}{after}")));
+            if !uses {
+                continue;
+            }
+            // Misbehaving plugins of the tests misbehave on purpose.
+            if !allowed.iter().any(|a| path.starts_with(a)) && !path.starts_with("tests/plugins/") {
+                broken.push(format!("{path}:{}: outside of the plugin boundary", index + 1));
+            }
+            let explained = lines[index.saturating_sub(6)..index].iter().any(|l| l.contains("// SAFETY:"));
+            if !explained {
+                broken.push(format!("{path}:{}: no `// SAFETY:` before it", index + 1));
+            }
+        }
+    }
+    check(broken, "unsafe code stands in the plugin loader and the ABI macro, each with its reason");
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("unimple", "mented!"), concat!("to", "do!(")];
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        for (index, line) in text.lines().enumerate() {
+            if words.iter().any(|word| line.contains(word)) {
+                broken.push(format!("{path}:{}: {}", index + 1, line.trim()));
+            }
+        }
+    }
+    check(broken, "no unfinished work in the sources");
+}
+
+#[test]
+fn passes_depend_on_the_abi_alone() {
+    let mut broken = Vec::new();
+    for manifest in files_below(&workspace().join("plugins"), "Cargo.toml") {
+        let table: toml::Table = toml::from_str(&fs::read_to_string(&manifest).unwrap()).unwrap();
+        let dependencies = table.get("dependencies").and_then(|d| d.as_table()).cloned().unwrap_or_default();
+        for name in dependencies.keys() {
+            // Big integers are what printing a float exactly needs.
+            if name != "pipewright-abi" && name != "num-bigint" {
+                broken.push(format!("{}: {name}", relative(&manifest)));
+            }
+        }
+    }
+    check(broken, "a pass depends on `pipewright-abi`, so that it builds without the host");
+}
+
+#[test]
+fn verification_and_passes_share_no_code() {
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        let judges = path.starts_with("host/src/verify/");
+        for (index, line) in text.lines().enumerate() {
+            let imports = line.trim_start().starts_with("use crate::") && !line.contains("crate::verify");
+            let allowed = ["crate::diagnostic"];
+            if judges && imports && !allowed.iter().any(|a| line.contains(a)) {
+                broken.push(format!("{path}:{}: {}", index + 1, line.trim()));
+            }
+        }
+    }
+    check(broken, "`verify` depends on the ABI and on diagnostics alone");
+}
+
+#[test]
+fn the_project_speaks_of_itself_alone() {
+    let mut files: Vec<PathBuf> = files_below(&workspace().join("docs"), ".md");
+    files.extend(files_below(&workspace().join("pipelines"), ".toml"));
+    files.push(workspace().join("README.md"));
+    let mut texts: Vec<(String, String)> =
+        files.iter().map(|path| (relative(path), fs::read_to_string(path).unwrap())).collect();
+    texts.extend(sources());
+    let words = [concat!("/wo", "rk/"), concat!("../sha", "red"), concat!("hel", "per session")];
+    let mut broken = Vec::new();
+    for (path, text) in texts {
+        for (index, line) in text.lines().enumerate() {
+            if words.iter().any(|word| line.contains(word)) {
+                broken.push(format!("{path}:{}: {}", index + 1, line.trim()));
+            }
+        }
+    }
+    check(broken, "no machine paths and no mention of a workplace");
+}
