@@ -15,7 +15,7 @@ pub fn plugin(name: &str, version: &str, source: &str) -> PathBuf {
     let manifest = format!(
         "[package]\nname = '{name}'\nversion = '{version}'\nedition = '2024'\n\n\
          [lib]\nname = '{library}'\npath = '{}'\ncrate-type = ['cdylib']\n\n\
-         [dependencies]\npipewright-abi = {{ path = '{}' }}\n\n[workspace]\n",
+         [dependencies]\npipewright-abi = {{ path = '{}' }}\n\n[workspace]\n\n[profile.dev]\ndebug = false\n",
         source.display(),
         abi.display(),
     );

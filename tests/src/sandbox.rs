@@ -1,9 +1,10 @@
 //! A directory of its own for a test of the command line, and what a command did in it.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use pipewright_abi::plugin::RUSTC;
 
@@ -69,7 +70,15 @@ impl Sandbox {
     /// Runs a command with this standard input.
     pub fn finish(&self, command: &mut Command, input: &str) -> Run {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the command starts");
+        let mut child = loop {
+            match command.spawn() {
+                // A binary that was just copied is busy while another thread, which forked meanwhile, has it open.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                started => break started.expect("the command starts"),
+            }
+        };
         // A command that does not read its input may be gone already.
         let _ = child.stdin.take().expect("the input is a pipe").write_all(input.as_bytes());
         let Output { status, stdout, stderr } = child.wait_with_output().expect("the command ends");

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use pipewright::plugin::read_manifest;
 use pipewright_tests::crates::{copy_to, library_file, out_of_tree, plugin};
 use pipewright_tests::sandbox::{KERNEL, Sandbox};
 use pipewright_tests::{build_directory, pipewright, workspace};
@@ -207,13 +208,12 @@ fn a_plugin_of_another_abi_is_refused_before_it_is_loaded() {
         let sandbox = sandbox("[[stage]]\npass = \"probe\"\n");
         let library = sandbox.path("plugins/libprobe.so");
         copy_with(&probe("0.1.0"), &library, "\nabi 1.0\n", &format!("\nabi {abi}\n"));
-        // Whatever loads it now will not get far.
+        // Without program headers, of which byte 56 holds the number, the system cannot load it any more.
         let mut bytes = fs::read(&library).unwrap();
-        let half = bytes.len() / 2;
-        let manifest = bytes.windows(8).position(|w| w == b"pipewrig").unwrap_or(half);
-        let code = manifest + 4096..half.max(manifest + 4096);
-        bytes[code].fill(0xcc);
-        fs::write(&library, bytes).unwrap();
+        if bytes.starts_with(b"\x7fELF\x02") {
+            bytes[56..58].fill(0);
+            fs::write(&library, bytes).unwrap();
+        }
         let text = sandbox.refused(COMPILE);
         assert!(
             text.contains(&format!("plugin ABI {abi}")) && text.contains("this host has ABI 1.0"),
@@ -257,6 +257,34 @@ fn a_truncated_library_is_reported() {
         let text = sandbox.refused(["compile", "k.pto", "--pipeline", "p.toml"]);
         assert!(text.contains(&file_name(&probe("0.1.0"))), "{text}");
     }
+}
+
+#[test]
+fn a_damaged_library_gives_a_manifest_or_a_reason() {
+    let sandbox = sandbox("");
+    let whole = fs::read(probe("0.1.0")).unwrap();
+    let path = sandbox.path("libdamaged.so");
+    // Headers stand at both ends; a fixed sequence of damages there, so that a failure comes again.
+    let ends = whole.len() - 4096;
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = || {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        (state >> 33) as usize
+    };
+    let mut refused = 0;
+    for _ in 0..100 {
+        let mut bytes = whole.clone();
+        for _ in 0..=next() % 4 {
+            let at = if next() % 2 == 0 { next() % 256 } else { ends + next() % 4096 };
+            bytes[at] = next() as u8;
+        }
+        fs::write(&path, bytes).unwrap();
+        match read_manifest(&path) {
+            Ok(manifest) => assert_eq!(manifest.plugin, "probe"),
+            Err(why) => refused += usize::from(!why.to_string().is_empty()),
+        }
+    }
+    assert!(refused > 0, "the damage was too small to be seen");
 }
 
 #[test]

@@ -360,4 +360,29 @@ mod tests {
         insta::assert_snapshot!(errors(""));
         insta::assert_snapshot!(errors("pipeline = 1\n[stage]\npass = \"x\"\n"));
     }
+
+    const WHOLE: &str = "[pipeline]\nname = \"p\"\nextends = \"q\"\n[[stage]]\npass = \"a\"\nversion = \"^0.1\"\n\
+        plugin = \"x.so\"\noptions = { n = 0x10, m = \"é\", f = 1.5 }\nbefore = \"b\"\n[[stage]]\npass = \"c\"\nremove = true\n";
+
+    fn check(text: &str) {
+        let source = Source::new("p.toml", text);
+        let (_, diagnostics) = parse(&source, 0);
+        for label in diagnostics.iter().flat_map(|d| &d.labels) {
+            assert!(label.span.start <= label.span.end && label.span.end as usize <= text.len(), "{label:?}");
+        }
+        Report::new(source, diagnostics).render(Style::Plain);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_pipeline_or_has_diagnostics_inside_of_it(text in proptest::prelude::any::<String>()) {
+            check(&text);
+        }
+
+        #[test]
+        fn so_is_any_pipeline_with_a_piece_replaced(at in 0..WHOLE.len(), cut in 0..12usize, piece in "[\\[\\]{}=\"a-z0-9.,\n é]{0,6}") {
+            let floor = |at: usize| (0..=at.min(WHOLE.len())).rev().find(|&i| WHOLE.is_char_boundary(i)).unwrap_or(0);
+            check(&format!("{}{piece}{}", &WHOLE[..floor(at)], &WHOLE[floor(at + cut)..]));
+        }
+    }
 }
