@@ -69,7 +69,7 @@ fn remarks_statistics_and_times_are_printed_on_request() {
     let sandbox = sandbox();
     insta::assert_snapshot!(sandbox.run(compile(&["--remarks", "--stats", "-o", "k.cpp"])).stderr);
     let run = sandbox.run(compile(&["--timing", "-o", "k.cpp"]));
-    for stage in ["parse", "lower", "probe-barrier", "probe", "total"] {
+    for stage in ["load", "parse", "lower", "probe-barrier", "probe", "total"] {
         assert!(run.stderr.lines().any(|l| l.starts_with(stage)), "no {stage} in\n{}", run.stderr);
     }
 }

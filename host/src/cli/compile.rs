@@ -73,15 +73,17 @@ enum Emit {
 /// Compiles all inputs.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let outputs = outputs(arguments)?;
+    let start = Instant::now();
     let pipeline = pipeline::load(&arguments.pipeline)?;
     let found = plugin::discover(&arguments.plugins.plugin_path)?;
     let pipeline = pipeline::resolve(pipeline, &found, &arguments.settings)?;
     check_print_points(arguments, &pipeline)?;
     let target = target::load(&pipeline.target, &arguments.operations)?;
+    let tally = Tally { load: start.elapsed(), ..Tally::default() };
     if let Some(directory) = &arguments.out_dir {
         std::fs::create_dir_all(directory).map_err(|e| cannot_write(directory, &e))?;
     }
-    let mut compiler = Compiler { arguments, pipeline: &pipeline, target: &target, tally: Tally::default() };
+    let mut compiler = Compiler { arguments, pipeline: &pipeline, target: &target, tally };
     let mut failed = Vec::new();
     for (input, output) in arguments.inputs.iter().zip(&outputs) {
         let result =
@@ -217,6 +219,8 @@ impl Compiler<'_> {
 /// Times and counters of all inputs together.
 #[derive(Debug, Default)]
 struct Tally {
+    /// Reading the pipeline and the target, finding and loading the plugins.
+    load: Duration,
     parse: Duration,
     lower: Duration,
     stages: Vec<(Duration, Vec<(String, i64)>)>,
@@ -241,7 +245,7 @@ impl Tally {
     fn print(&self, arguments: &Arguments, pipeline: &ResolvedPipeline) {
         let mut text = String::new();
         if arguments.timing {
-            let mut rows = vec![("parse", self.parse), ("lower", self.lower)];
+            let mut rows = vec![("load", self.load), ("parse", self.parse), ("lower", self.lower)];
             rows.extend(
                 pipeline.stages.iter().zip(&self.stages).map(|(stage, (time, _))| (stage.name(), *time)),
             );
