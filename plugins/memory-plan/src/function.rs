@@ -159,6 +159,10 @@ fn addressed_tiles(kernel: &Kernel<'_>, module: &Module<'_>, needs: &mut Needs) 
         if !matches!(module.type_of(root.value).kind, type_kind::INT | type_kind::INDEX) {
             continue;
         }
+        // Nothing has to be planned around it where nothing is planned.
+        if region.flags & KNOWN_ADDRESS == 0 && needs.buffers.is_empty() {
+            continue;
+        }
         if region.flags & KNOWN_ADDRESS == 0 {
             let message =
                 "the address of a tile is known only at run time, so memory cannot be planned around it";
