@@ -161,6 +161,20 @@ fn an_unknown_operation_is_refused() {
 }
 
 #[test]
+fn an_operation_is_added_without_any_rust() {
+    let sandbox = sandbox();
+    sandbox.write("k.pto", KERNEL.replace("pto.tneg ", "pto.tflip "));
+    sandbox.write(
+        "ops.toml",
+        "[[op]]\nname = \"pto.tflip\"\nsummary = \"ours\"\nclass = \"dps\"\nins = [\"src: tile\"]\n\
+         outs = [\"dst: tile\"]\npipe = \"MTE1\"\ncpp = \"TFLIP({dst}, {src})\"\n",
+    );
+    let run = sandbox.run(compile(&["--emit", "plan", "--ops", "ops.toml"]));
+    let line = run.stdout.lines().find(|l| l.contains("pto.tflip")).expect("the operation is there");
+    assert!(line.contains("MTE1"), "{line}");
+}
+
+#[test]
 fn an_undefined_value_is_refused() {
     insta::assert_snapshot!(refused_kernel("scf.if %last", "scf.if %lost"));
 }

@@ -47,9 +47,9 @@ pub fn main() -> ExitCode {
 const AFTER_HELP: &str = "\
 Exit codes: 0 success; 1 errors in a kernel, a pipeline or a plugin, each printed; 2 a wrong command line.
 
-Plugins are searched in --plugin-path, in PIPEWRIGHT_PLUGIN_PATH, beside the executable and in ../lib/pipewright/plugins
-from there. Pipelines are searched in PIPEWRIGHT_PIPELINE_PATH, in ../share/pipewright/pipelines from the executable, and in
-the `pipelines` directory of the build tree.";
+Plugins are searched in --plugin-path, in PIPEWRIGHT_PLUGIN_PATH, beside the executable and in ../lib/pipewright/plugins \
+from there. Pipelines are searched in PIPEWRIGHT_PIPELINE_PATH, in ../share/pipewright/pipelines from the executable, \
+and in the `pipelines` directory of the build tree.";
 
 /// Reads kernels, runs a pipeline of plugin passes over them, prints C++ with synchronization.
 #[derive(Debug, Parser)]
