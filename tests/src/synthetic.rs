@@ -136,7 +136,8 @@ impl Kernel {
             match index % 8 {
                 0 | 1 => self.load(a),
                 7 => self.store(a),
-                5 => self.instruction(&format!("pto.tmuls ins(%t{a}, %one : {TILE}, f32) outs(%t{to} : {TILE})")),
+                5 => self
+                    .instruction(&format!("pto.tmuls ins(%t{a}, %one : {TILE}, f32) outs(%t{to} : {TILE})")),
                 _ => self.add(a, b, to),
             }
         }

@@ -43,7 +43,8 @@ fn conforms(pipeline: &str, variants: &[&str]) {
             .output()
             .unwrap();
         let problem = if run.status.success() {
-            let expected = variants.iter().find_map(|v| std::fs::read_to_string(expected_path(kernel, v)).ok());
+            let expected =
+                variants.iter().find_map(|v| std::fs::read_to_string(expected_path(kernel, v)).ok());
             let ours = skeleton(&std::fs::read_to_string(&cpp).unwrap());
             let expected: Vec<String> = expected.expect("a skeleton").lines().map(str::to_owned).collect();
             if ours == expected { None } else { Some(first_difference(&ours, &expected)) }
@@ -67,6 +68,8 @@ fn expected_path(kernel: &Path, variant: &str) -> std::path::PathBuf {
 
 fn first_difference(ours: &[String], expected: &[String]) -> String {
     let at = ours.iter().zip(expected).take_while(|(a, b)| a == b).count();
-    let show = |lines: &[String]| lines[at.saturating_sub(3).min(lines.len())..(at + 3).min(lines.len())].join("\n    ");
+    let show = |lines: &[String]| {
+        lines[at.saturating_sub(3).min(lines.len())..(at + 3).min(lines.len())].join("\n    ")
+    };
     format!("line {}\n  ours:\n    {}\n  reference:\n    {}", at + 1, show(ours), show(expected))
 }

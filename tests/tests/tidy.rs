@@ -35,7 +35,10 @@ fn every_source_file_says_what_it_is_for() {
 #[test]
 fn files_fit_in_the_head() {
     let long = sources().into_iter().filter(|(_, text)| text.lines().count() > 700);
-    check(long.map(|(path, text)| format!("{path}: {} lines", text.lines().count())).collect(), "at most 700 lines a file");
+    check(
+        long.map(|(path, text)| format!("{path}: {} lines", text.lines().count())).collect(),
+        "at most 700 lines a file",
+    );
 }
 
 #[test]
@@ -67,7 +70,8 @@ fn unsafe_code_is_where_it_must_be() {
 
 #[test]
 fn nothing_is_left_unfinished() {
-    let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("unimple", "mented!"), concat!("to", "do!(")];
+    let words =
+        [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("unimple", "mented!"), concat!("to", "do!(")];
     let mut broken = Vec::new();
     for (path, text) in sources() {
         for (index, line) in text.lines().enumerate() {

@@ -255,7 +255,7 @@ impl Tracer<'_> {
                 region.size = size;
                 let known = region.flags & region_flag::KNOWN_ADDRESS != 0;
                 // Rows inside boxes and subviews of strided pieces keep the parent's bytes, which contain them.
-                if known && tile.slayout == 0 && region.rows == 1 && bits % 8 == 0 {
+                if known && tile.slayout == 0 && region.rows == 1 && bits.is_multiple_of(8) {
                     let (count, run, stride) = if tile.blayout == 0 {
                         (height as u64, width as u64, row_stride)
                     } else {
