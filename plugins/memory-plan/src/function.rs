@@ -60,7 +60,8 @@ pub(crate) fn needs(
     let mut needs =
         Needs { function, buffers: Vec::new(), taken: Vec::new(), calls: Vec::new(), uses_scratch: false };
     let everywhere = whole_function(kernel);
-    let lifetimes = if reuse { lifetimes(kernel, module, target) } else { Vec::new() };
+    let plans = allocated_roots(kernel).next().is_some();
+    let lifetimes = if reuse && plans { lifetimes(kernel, module, target) } else { Vec::new() };
     for (op, root) in allocated_roots(kernel) {
         let root_record = &kernel.roots[root.index()];
         let ty = module.type_of(root_record.value);
@@ -81,7 +82,7 @@ pub(crate) fn needs(
             reserved: false,
         });
     }
-    addressed_tiles(kernel, module, &mut needs)?;
+    let computed = addressed_tiles(kernel, module, &mut needs);
     if let Some(space) = untraceable(kernel, module) {
         let of_space = needs.buffers.iter_mut().filter(|b| b.space == space);
         of_space.for_each(|b| b.lifetime = Some(everywhere));
@@ -97,6 +98,13 @@ pub(crate) fn needs(
         }
         Ok(())
     })?;
+    // Nothing has to be planned around it where nothing is planned.
+    if let Some(span) = computed.filter(|_| !needs.buffers.is_empty()) {
+        let message =
+            "the address of a tile is known only at run time, so memory cannot be planned around it";
+        let help = "give every tile of the function an address, or none of them";
+        return Err(PassError::new(message).at_span(span).with_help(help));
+    }
     Ok(needs)
 }
 
@@ -150,8 +158,9 @@ fn element_bits(module: &Module<'_>, element: TypeId) -> u32 {
     }
 }
 
-/// Tiles that carry their address keep it.
-fn addressed_tiles(kernel: &Kernel<'_>, module: &Module<'_>, needs: &mut Needs) -> Result<(), PassError> {
+/// Tiles that carry their address keep it. Returns the place of an address that is computed, if there is one.
+fn addressed_tiles(kernel: &Kernel<'_>, module: &Module<'_>, needs: &mut Needs) -> Option<TextRange> {
+    let mut computed = None;
     use region_flag::{GLOBAL, KNOWN_ADDRESS, PRIVATE};
     for region in kernel.regions.iter().filter(|r| r.flags & (GLOBAL | PRIVATE) == 0) {
         let root = &kernel.roots[region.root.index()];
@@ -159,22 +168,16 @@ fn addressed_tiles(kernel: &Kernel<'_>, module: &Module<'_>, needs: &mut Needs) 
         if !matches!(module.type_of(root.value).kind, type_kind::INT | type_kind::INDEX) {
             continue;
         }
-        // Nothing has to be planned around it where nothing is planned.
-        if region.flags & KNOWN_ADDRESS == 0 && needs.buffers.is_empty() {
-            continue;
-        }
         if region.flags & KNOWN_ADDRESS == 0 {
-            let message =
-                "the address of a tile is known only at run time, so memory cannot be planned around it";
-            let help = "give every tile of the function an address, or none of them";
-            return Err(PassError::new(message).at_span(root.span).with_help(help));
+            computed.get_or_insert(root.span);
+            continue;
         }
         let last = region.rows.saturating_sub(1).saturating_mul(region.pitch);
         let end = region.address.saturating_add(last).saturating_add(region.row_bytes);
         let name = "tiles with an address".into();
         needs.taken.push(Taken { space: region.space, bytes: region.address..end, name });
     }
-    Ok(())
+    computed
 }
 
 /// A space in which a loop carries so many buffers round that nobody knows which one it means.
