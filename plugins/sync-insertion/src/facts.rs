@@ -1,16 +1,21 @@
 //! What earlier scans proved: conflicts that a later instruction need not look at again.
 //!
-//! After the scan of an instruction x of pipe P, every conflicting instruction before it is covered: in the scan its
-//! pipe was known to be finished. A later instruction y of the same pipe that meets x on its way back knows, from
-//! there on down, all that x knew, since it passes the waits of x. So:
+//! After the scan of an instruction x of pipe P, every conflicting instruction before it is *covered*: when the scan
+//! got there, its pipe was known to be finished. Let y be a later instruction of the same pipe with the same conflict.
+//! On its way back y meets x or passes the constructs that hold x. From there on down it goes the way that x went, and
+//! what it knows only grows with what it knew before. So what was covered for x is covered for y, if y knows as much:
 //!
-//! * If the part that x stands in also holds y (x is on y's straight path), all that was covered for x is for y.
-//! * If x stands in loops that y does not stand in (and in no such branch), the waits of x are still passed, and what
-//!   was *seen* leaves a loop, but what was known to be *finished* does not. What lies inside x's own loop body
-//!   before x is covered. What lies before that body is, provided that y knows as many pipes to be finished, where it
-//!   gets to the outermost of these loops, as x did at the loops' begins.
-//! * Nothing leaves a branch. A barrier that x needed because of code before a loop does not leave the loop either:
-//!   other than a wait it is not *seen*. Of conflicts with x's own pipe nothing is known before that loop, then.
+//! * Where x stands on y's straight path, y passes the waits of x and knows all that x knew.
+//! * Inside the part that x stands in this holds as well, wherever y stands: there, too, y passes the waits of x.
+//! * Behind a *loop* that holds x but not y, what was seen inside is still seen, but what was finished is not known
+//!   to be. y must know those pipes to be finished that x did at the loop's begin. A barrier that x needed because of
+//!   code outside of its part is not seen, so y must know P to be finished, too.
+//! * Behind a *branch* (or a loop, if nothing seen leaves it) nothing is still seen. y must also know the pipes to be
+//!   finished whose sets x had seen by then, and those for which x needed a group outside of its part: then these
+//!   sets and groups would add nothing.
+//!
+//! What y must know is asked for at the begin of the outermost construct that holds x but not y. Where earlier facts
+//! let the scan of x pass something, what they ask for is asked for as well.
 //!
 //! The same holds for the scans round one loop, as long as x and y stand in it. A fact says this of one list of
 //! conflicting instructions and one pipe P, which together are a slot.
@@ -27,32 +32,46 @@ pub(crate) struct Fact {
     at: u32,
     /// The part it stands in.
     part: PartIndex,
-    /// For each loop around it, within the innermost branch around it, outer first: the pipes known to be finished
-    /// at the loop's begin.
-    pub(crate) finished: Vec<Pipes>,
+    /// For each part around it, outer first, the pipes that an instruction outside of it must know to be finished.
+    needs: Vec<Pipes>,
 }
 
 /// What a fact means for a later instruction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cover {
-    /// Instructions below this node and above `above` are covered.
-    pub(crate) below: u32,
-    /// See `below`; those not above it are covered only if `holds`.
+    /// Instructions between these two nodes are covered.
     pub(crate) above: u32,
+    pub(crate) below: u32,
+    /// Those below this node are covered if `holds`.
+    pub(crate) all_below: u32,
     /// Pipes that must be known to be finished ...
-    pub(crate) needs: Pipes,
+    needs: Pipes,
     /// ... before the scan gets down to this node.
-    pub(crate) until: u32,
+    until: u32,
     /// Whether they were.
     pub(crate) holds: bool,
-    /// How many of the loops of the fact the later instruction stands in, too.
-    pub(crate) shared_loops: usize,
 }
 
 impl Cover {
     /// Everything strictly between two nodes.
     pub(crate) fn between(above: u32, below: u32) -> Self {
-        Self { below, above, needs: 0, until: u32::MAX, holds: false, shared_loops: 0 }
+        Self { above, below, all_below: 0, needs: 0, until: u32::MAX, holds: false }
+    }
+
+    /// Everything or, if it does not hold, nothing.
+    pub(crate) fn all_or_nothing(self) -> Self {
+        Self { above: u32::MAX, below: u32::MAX, all_below: u32::MAX, ..self }
+    }
+
+    /// Takes in that `finished` was known at position `event` of the straight path.
+    pub(crate) fn learn(&mut self, finished: Pipes, event: u32) {
+        let in_time = self.until != u32::MAX && event > 2 * self.until;
+        self.holds |= in_time && self.needs & !finished == 0;
+    }
+
+    /// It cannot come to hold any more.
+    pub(crate) fn close(&mut self) {
+        self.until = u32::MAX;
     }
 }
 
@@ -91,51 +110,55 @@ impl Facts {
         self.by_slot[slot as usize].last().is_some_and(|f| f.part == part)
     }
 
-    /// What the facts of a slot mean for the instruction `now`. With `leaves_loops`, facts inside loops count outside.
-    pub(crate) fn covers<'f>(
-        &'f self,
-        parts: &'f Parts,
-        slot: u32,
-        now: u32,
-        leaves_loops: bool,
-    ) -> impl Iterator<Item = (&'f Fact, Cover)> {
-        let facts = self.by_slot[slot as usize].iter().rev();
-        facts.filter_map(move |f| Some((f, f.cover(parts, now, leaves_loops)?)))
+    /// What the facts of a slot mean for the instruction `now`, newest first.
+    pub(crate) fn covers(&self, parts: &Parts, slot: u32, now: u32) -> impl Iterator<Item = Cover> {
+        self.by_slot[slot as usize].iter().rev().map(move |f| f.cover(parts, now))
     }
 
-    /// Adds the fact that `now`, of `part`, was scanned. `finished` is as in [`Fact`].
-    pub(crate) fn add(&mut self, parts: &Parts, slot: u32, now: u32, part: PartIndex, finished: &[Pipes]) {
-        let facts = &mut self.by_slot[slot as usize];
-        if let [only] = &mut facts[..]
-            && only.part == part
-        {
-            only.at = now;
-            return;
+    /// Adds to `needs`, which is as in [`Fact`] for the instruction `now`, what the facts of the slot ask for where
+    /// `wanted` holds of the part's place.
+    pub(crate) fn ask_for(
+        &self,
+        parts: &Parts,
+        slot: u32,
+        now: u32,
+        needs: &mut [Pipes],
+        wanted: impl Fn(usize) -> bool,
+    ) {
+        for fact in &self.by_slot[slot as usize] {
+            let shared = fact.needs.iter().take(fact.shared(parts, now));
+            let asked = needs.iter_mut().zip(shared).enumerate().filter(|(place, _)| wanted(*place));
+            asked.for_each(|(_, (needs, more))| *needs |= more);
         }
-        let mut new = Fact { at: now, part, finished: finished.to_vec() };
+    }
+
+    /// Adds the fact that `now`, of `part`, was scanned. `needs` is as in [`Fact`].
+    pub(crate) fn add(&mut self, parts: &Parts, slot: u32, now: u32, part: PartIndex, needs: &[Pipes]) {
+        let facts = &mut self.by_slot[slot as usize];
+        let mut new = Fact { at: now, part, needs: needs.to_vec() };
         facts.retain(|old| {
             if old.part == part {
-                // Its younger brother has more in the body; what it says of the code before the body stays true.
-                new.finished.clone_from(&old.finished);
+                // The new one has more in the part itself; what the old one says of the code before stays true.
+                new.needs.clone_from(&old.needs);
                 return false;
             }
-            let Some(cover) = old.cover(parts, now, true) else { return false };
-            if cover.shared_loops == old.finished.len() {
+            let shared = old.shared(parts, now);
+            if shared == old.needs.len() {
                 return true;
             }
-            let common = &old.finished[..old.finished.len().min(new.finished.len())];
             if parts.contains(part, parts.part(old.part).begin) {
-                // It stands in a loop inside the part of the new one.
-                if common.len() == new.finished.len() && is_weaker(common, &new.finished) {
-                    new.finished = common.to_vec();
+                let common = &old.needs[..new.needs.len()];
+                if asks_less(common, &new.needs) {
+                    new.needs = common.to_vec();
                 }
                 return false;
             }
-            let levels = common.len().min(cover.shared_loops + 1);
-            !is_weaker(&new.finished[..levels], &common[..levels])
+            let places = (shared + 1).min(new.needs.len());
+            !asks_less(&new.needs[..places], &old.needs)
         });
         if facts.len() == MOST {
-            facts.remove(0);
+            let aside = facts.iter().position(|f| !parts.contains(f.part, NodeId(now)));
+            facts.remove(aside.unwrap_or(0));
         }
         facts.push(new);
     }
@@ -148,28 +171,36 @@ impl Facts {
     }
 }
 
-/// Whether `a` asks for no more than `b`, loop by loop.
-fn is_weaker(a: &[Pipes], b: &[Pipes]) -> bool {
+/// Whether `a` asks for no more than `b`, place by place.
+fn asks_less(a: &[Pipes], b: &[Pipes]) -> bool {
     a.iter().zip(b).all(|(a, b)| a & !b == 0)
 }
 
 impl Fact {
-    /// What it means for the later instruction `now`: nothing if a branch that it stands in was left.
-    fn cover(&self, parts: &Parts, now: u32, leaves_loops: bool) -> Option<Cover> {
-        let now = NodeId(now);
-        let (mut part, mut left) = (self.part, 0);
-        let mut until = 0;
-        while !parts.contains(part, now) {
+    /// What it means for the later instruction `now`.
+    fn cover(&self, parts: &Parts, now: u32) -> Cover {
+        let (mut part, mut left, mut until, mut all_below) = (self.part, 0, 0, self.at);
+        while !parts.contains(part, NodeId(now)) {
             let of = parts.part(part);
-            if of.kind != PartKind::Loop || !leaves_loops {
-                return None;
+            (until, part, left) = (of.construct.0, of.parent, left + 1);
+            if of.kind == PartKind::Else {
+                // The scan did not go through the then part.
+                all_below = until;
             }
-            (until, part, left) = (of.begin.0, of.parent, left + 1);
         }
-        let shared_loops = self.finished.len().checked_sub(left)?;
-        let (above, needs) =
-            if left == 0 { (0, 0) } else { (parts.part(self.part).begin.0, self.finished[shared_loops]) };
-        let holds = needs == 0;
-        Some(Cover { below: self.at, above, needs, until, holds, shared_loops })
+        if left == 0 {
+            return Cover { above: 0, below: self.at, all_below, needs: 0, until, holds: true };
+        }
+        let (above, needs) = (parts.part(self.part).begin.0, self.needs[self.needs.len() - left]);
+        Cover { above, below: self.at, all_below, needs, until, holds: needs == 0 }
+    }
+
+    /// How many of the parts around it are also around `now`.
+    fn shared(&self, parts: &Parts, now: u32) -> usize {
+        let (mut part, mut shared) = (self.part, self.needs.len());
+        while !parts.contains(part, NodeId(now)) {
+            (part, shared) = (parts.part(part).parent, shared - 1);
+        }
+        shared
     }
 }

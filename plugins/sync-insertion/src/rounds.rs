@@ -8,7 +8,7 @@ use pipewright_abi::{NodeId, PassContext, PassError};
 use crate::facts::{Cover, Facts};
 use crate::groups::Groups;
 use crate::lists::Lists;
-use crate::scan::{Candidate, Scan, Setting};
+use crate::scan::{Candidate, Scan, Setting, Trace};
 use crate::waits::{Pipes, only};
 
 /// Inserts a pair or barrier for each hazard that the ones before do not order.
@@ -82,7 +82,7 @@ impl Rounds<'_, '_> {
             let list = lists.list(used.list);
             let Some(&last) = list.passed.checked_sub(1).and_then(|i| list.members.get(i)) else { continue };
             if !facts.covers_up_to(used.slot, part, last) {
-                let covers = facts.covers(parts, used.slot, now, *keep_history).map(|(_, c)| c).collect();
+                let covers = facts.covers(parts, used.slot, now).collect();
                 let candidate = Candidate::new(list, covers);
                 candidates.extend(candidate.last(now, 0).is_some().then_some(candidate));
             }
@@ -98,11 +98,10 @@ impl Rounds<'_, '_> {
                 least_candidate: 0,
             };
             let mut scan = Scan::new(setting, candidates, groups, *pipes);
-            scan.path(0, |finished| trace.crossed.push(finished))?;
-            trace.finished = scan.finished();
-            trace.needed_barrier_outside = scan.needed_barrier_outside();
+            scan.path(0)?;
+            trace = scan.trace();
         }
-        let parts_around = Around { parts, top: 0, leaves_loops: *keep_history };
+        let parts_around = Around { parts, top: 0, loops_give_seen: *keep_history };
         note(facts, lists, &parts_around, now, kernel.node(NodeId(now)).pipe.0, &trace);
         Ok(())
     }
@@ -148,7 +147,7 @@ impl Rounds<'_, '_> {
                 continue;
             }
             let list = lists.list(used.list);
-            let covers = facts.covers(parts, used.slot, now, *keep_history).map(|(_, c)| round_cover(c));
+            let covers = facts.covers(parts, used.slot, now).map(Cover::all_or_nothing);
             let dealt_with = inner_loop.map(|(begin, end)| Cover::between(begin, end));
             let candidate = Candidate::new(list, covers.chain(dealt_with).collect());
             candidates.extend(candidate.last(end, least_candidate).is_some().then_some(candidate));
@@ -164,72 +163,54 @@ impl Rounds<'_, '_> {
                 least_candidate,
             };
             let mut scan = Scan::new(setting, candidates, groups, *pipes);
-            scan.round(body, end, |finished| trace.crossed.push(finished))?;
-            trace.finished = scan.finished();
-            trace.needed_barrier_outside = scan.needed_barrier_outside();
+            scan.round(body, end)?;
+            trace = scan.trace();
         }
-        let parts_around = Around { parts, top: body, leaves_loops: *keep_history };
+        let parts_around = Around { parts, top: body, loops_give_seen: *keep_history };
         note(facts, lists, &parts_around, now, kernel.node(NodeId(now)).pipe.0, &trace);
         Ok(())
     }
-}
-
-/// Round a loop a fact is about the whole tail, or about nothing.
-fn round_cover(cover: Cover) -> Cover {
-    Cover { below: u32::MAX, above: u32::MAX, ..cover }
-}
-
-/// What a scan left behind.
-#[derive(Debug, Default)]
-struct Trace {
-    /// Pipes finished at the begins of the parts around the instruction, inner first, as far as the scan came.
-    crossed: Vec<Pipes>,
-    /// Pipes finished at its end.
-    finished: Pipes,
-    /// Whether it needed a barrier of its own pipe because of code outside of the part it stands in.
-    needed_barrier_outside: bool,
 }
 
 /// The parts around instructions, up to `top`.
 struct Around<'p> {
     parts: &'p Parts,
     top: PartIndex,
-    leaves_loops: bool,
+    loops_give_seen: bool,
 }
 
 /// Notes for all slots of `now` that it was scanned.
 fn note(facts: &mut Facts, lists: &Lists, around: &Around<'_>, now: u32, pipe: u32, trace: &Trace) {
-    let Around { parts, top, leaves_loops } = *around;
+    let Around { parts, top, loops_give_seen } = *around;
     let part = parts.of(NodeId(now));
-    // For each loop around it, inner first, the pipes finished at its begin, if the scan came there.
-    let mut loops = Vec::new();
-    let mut outer = part;
-    while outer != top && parts.part(outer).kind == PartKind::Loop && leaves_loops {
-        loops.push(trace.crossed.get(loops.len()).copied());
-        outer = parts.part(outer).parent;
+    // For each part around it, inner first, what is asked for by the scan itself, and whether facts ask for more: where
+    // the scan did not come because they hold, and behind branches, where what it passed because of them counts.
+    let mut asked: Vec<(Pipes, bool)> = Vec::new();
+    let (mut outer, mut pipes, mut hides_seen) = (part, 0, false);
+    while outer != top {
+        let of = parts.part(outer);
+        let left = trace.left.get(asked.len());
+        let known = left.unwrap_or(&trace.end);
+        hides_seen |= of.kind != PartKind::Loop || !loops_give_seen;
+        pipes |= known.finished;
+        if hides_seen {
+            pipes |= known.seen | trace.made_outside;
+        }
+        asked.push((pipes, hides_seen || left.is_none()));
+        outer = of.parent;
     }
-    let mut known: Vec<Pipes> = Vec::with_capacity(loops.len());
+    asked.reverse();
+    let mut needs: Vec<Pipes> = Vec::with_capacity(asked.len());
     for used in lists.uses(now) {
         if facts.is_of(used.slot, part) {
             facts.renew(used.slot, now);
             continue;
         }
-        known.clear();
-        known.extend(loops.iter().map(|l| l.unwrap_or(trace.finished)));
-        if trace.needed_barrier_outside && lists.list(used.list).pipe == pipe {
-            known.fill(Pipes::MAX);
-        }
-        known.reverse();
-        if loops.contains(&None) {
-            // The scan ended early because earlier facts hold: where it did not come, what they ask for is asked for.
-            let came = loops.iter().filter(|l| l.is_some()).count();
-            let outside = known.len() - came;
-            for (fact, cover) in facts.covers(parts, used.slot, now, leaves_loops) {
-                let shared = known[..outside].iter_mut().zip(&fact.finished).take(cover.shared_loops);
-                shared.for_each(|(k, f)| *k |= f);
-            }
-        }
-        facts.add(parts, used.slot, now, part, &known);
+        let own = if lists.list(used.list).pipe == pipe { trace.made_outside & only(pipe) } else { 0 };
+        needs.clear();
+        needs.extend(asked.iter().map(|(pipes, _)| pipes | own));
+        facts.ask_for(parts, used.slot, now, &mut needs, |place| asked[place].1);
+        facts.add(parts, used.slot, now, part, &needs);
     }
 }
 

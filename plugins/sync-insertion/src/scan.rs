@@ -47,11 +47,11 @@ impl<'s> Candidate<'s> {
         let mut i = position(members, |&m| m < below);
         'members: while i > 0 && members[i - 1] >= least {
             let member = members[i - 1];
-            for cover in self.covers.iter().filter(|c| member < c.below) {
-                if cover.holds {
+            for cover in &self.covers {
+                if cover.holds && member < cover.all_below {
                     return None;
                 }
-                if member > cover.above {
+                if cover.above < member && member < cover.below {
                     i = members[..i].partition_point(|&m| m <= cover.above);
                     continue 'members;
                 }
@@ -63,7 +63,7 @@ impl<'s> Candidate<'s> {
 
     /// No open member stands below this one.
     fn least(&self, least: u32) -> u32 {
-        let covered = self.covers.iter().filter(|c| c.holds).map(|c| c.below).max().unwrap_or(0);
+        let covered = self.covers.iter().filter(|c| c.holds).map(|c| c.all_below).max().unwrap_or(0);
         let members = &self.list.members[..self.list.passed];
         let first = members.partition_point(|&m| m < covered.max(least));
         members.get(first).copied().unwrap_or(u32::MAX)
@@ -118,9 +118,7 @@ pub(crate) struct Scan<'s, 'g, 'c, 'p> {
     phase: Phase,
     /// Candidates stand below this node.
     end: u32,
-    /// The part that the instruction stands in was scanned to its begin.
-    is_outside: bool,
-    needed_barrier_outside: bool,
+    trace: Trace,
 }
 
 /// What is scanned.
@@ -132,6 +130,26 @@ enum Phase {
     Prefix,
     /// The previous iteration from its end down to the instruction.
     Tail,
+}
+
+/// What is known at some point of the straight path.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Known {
+    /// Pipes that are finished.
+    pub(crate) finished: Pipes,
+    /// Pipes with a set that was seen and may matter further down.
+    pub(crate) seen: Pipes,
+}
+
+/// What a scan leaves behind.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    /// What was known at the begins of the parts around the instruction, inner first, as far as the scan came.
+    pub(crate) left: Vec<Known>,
+    /// What was known at its end.
+    pub(crate) end: Known,
+    /// Pipes for which it needed groups because of code outside of the part that it stands in.
+    pub(crate) made_outside: Pipes,
 }
 
 /// Whether the scan goes on.
@@ -157,27 +175,26 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
             settled: vec![0; pipes],
             phase: Phase::Forward,
             end: setting.now,
-            is_outside: false,
-            needed_barrier_outside: false,
+            trace: Trace::default(),
             setting,
             candidates,
             groups,
         }
     }
 
-    /// Pipes known to be finished on the straight path.
-    pub(crate) fn finished(&self) -> Pipes {
-        self.frames[0].finished
+    /// What the scan leaves behind.
+    pub(crate) fn trace(mut self) -> Trace {
+        self.trace.end = self.known();
+        self.trace
     }
 
-    /// Whether it needed a barrier of its own pipe because of code outside of the part it stands in.
-    pub(crate) fn needed_barrier_outside(&self) -> bool {
-        self.needed_barrier_outside
+    fn known(&self) -> Known {
+        let seen = self.seen.iter().fold(0, |pipes, y| pipes | only(y.src));
+        Known { finished: self.frames[0].finished, seen }
     }
 
-    /// Scans the straight path of the instruction back to the begin of `top`. Calls `crossed` at the begin of each
-    /// part on the way.
-    pub(crate) fn path(&mut self, top: PartIndex, mut crossed: impl FnMut(Pipes)) -> Result<Flow, PassError> {
+    /// Scans the straight path of the instruction back to the begin of `top`.
+    pub(crate) fn path(&mut self, top: PartIndex) -> Result<Flow, PassError> {
         let mut part = self.setting.parts.of(NodeId(self.setting.now));
         let mut from = 2 * self.setting.now + 1;
         self.refresh(from);
@@ -187,8 +204,8 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
             if self.run(part, from, lo)? == Flow::Stop {
                 return Ok(Flow::Stop);
             }
-            crossed(self.finished());
-            self.is_outside = true;
+            let known = self.known();
+            self.trace.left.push(known);
             if part == top {
                 return Ok(Flow::Done);
             }
@@ -198,19 +215,14 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
     }
 
     /// Scans the loop that ends at `end` for a dependence round it: first the prefix of the iteration, then its tail.
-    pub(crate) fn round(
-        &mut self,
-        body: PartIndex,
-        end: u32,
-        crossed: impl FnMut(Pipes),
-    ) -> Result<(), PassError> {
+    pub(crate) fn round(&mut self, body: PartIndex, end: u32) -> Result<(), PassError> {
         (self.phase, self.end) = (Phase::Prefix, end);
-        let flow = self.path(body, crossed)?;
+        let flow = self.path(body)?;
         if flow == Flow::Done {
             self.phase = Phase::Tail;
             self.settled.fill(0);
             // What held at a place in the prefix had to hold there; it is too late now.
-            self.candidates.iter_mut().flat_map(|c| &mut c.covers).for_each(|c| c.until = u32::MAX);
+            self.candidates.iter_mut().flat_map(|c| &mut c.covers).for_each(Cover::close);
             self.refresh(2 * end);
             self.run(body, 2 * end, 2 * self.setting.now)?;
         }
@@ -302,7 +314,9 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
             }
             if self.top().finished & only(pipe) == 0 && self.is_candidate(node) {
                 self.groups.add(&self.setting, node)?;
-                self.needed_barrier_outside |= self.is_outside && pipe == self.setting.pipe;
+                if !self.trace.left.is_empty() {
+                    self.trace.made_outside |= only(pipe);
+                }
                 self.finish(only(pipe), event);
             }
             return Ok(());
@@ -435,8 +449,7 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
     fn refresh(&mut self, event: u32) {
         let finished = self.frames[0].finished;
         for cover in self.candidates.iter_mut().flat_map(|c| &mut c.covers) {
-            let in_time = cover.until != u32::MAX && event > 2 * cover.until;
-            cover.holds |= in_time && cover.needs & !finished == 0;
+            cover.learn(finished, event);
         }
         let least = if self.phase == Phase::Prefix { 0 } else { self.least_candidate(0, finished) };
         self.frames[0].least_set = least;
