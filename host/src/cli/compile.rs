@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
+use pipewright_abi::ir::ModuleData;
 use pipewright_abi::target::TargetData;
 
 use super::{Failure, PluginArguments, output, print_reports};
@@ -164,10 +165,15 @@ impl Compiler<'_> {
     /// The output text of one input.
     fn compile(&mut self, input: &Path) -> Result<String, Vec<Report>> {
         let start = Instant::now();
-        let source = read(input)?;
-        let mut module = match syntax::parse(&source.text, self.target) {
+        let Source { name, text } = read(input)?;
+        let mut module = match syntax::parse(&text, self.target) {
             Ok(module) => module,
-            Err(diagnostics) => return Err(vec![Report::new(source, diagnostics)]),
+            Err(diagnostics) => return Err(vec![Report::new(Source { name, text }, diagnostics)]),
+        };
+        // The module keeps the text: kernels can be large, and one copy is enough.
+        drop(text);
+        let report = |module: &ModuleData, diagnostics| {
+            Report::new(Source::new(name.clone(), module.source.clone()), diagnostics)
         };
         self.tally.parse += start.elapsed();
 
@@ -175,7 +181,7 @@ impl Compiler<'_> {
         lower::simplify(&mut module, self.target);
         let kernels = match lower_all(&module, self.target, self.pipeline.writes("addresses")) {
             Ok(kernels) => kernels,
-            Err(diagnostics) => return Err(vec![Report::new(source, diagnostics)]),
+            Err(diagnostics) => return Err(vec![report(&module, diagnostics)]),
         };
         let mut units: Vec<_> = kernels.into_iter().map(Unit::new).collect();
         self.tally.lower += start.elapsed();
@@ -188,25 +194,25 @@ impl Compiler<'_> {
             let Moment { stage, module, units, report, .. } = moment;
             if names.iter().any(|n| n == "all" || n == stage.name()) {
                 output::note(&format!("---- {word} {}\n{report}", stage.name()));
-                units.iter().for_each(|u| output::note(&plan_text(u, module, self.target, &source.name)));
+                units.iter().for_each(|u| output::note(&plan_text(u, module, self.target, &name)));
             }
         };
         let run = pipeline::run(self.pipeline, &mut module, self.target, &mut units, &mut observe);
         let outcome = match run {
             Ok(outcome) => outcome,
-            Err(diagnostics) => return Err(vec![Report::new(source, diagnostics)]),
+            Err(diagnostics) => return Err(vec![report(&module, diagnostics)]),
         };
         self.tally.add(&outcome);
         let text = match self.arguments.emit {
             Emit::Plan => {
                 let plans: Vec<_> =
-                    units.iter().map(|u| plan_text(u, &module, self.target, &source.name)).collect();
+                    units.iter().map(|u| plan_text(u, &module, self.target, &name)).collect();
                 Some(plans.join("\n"))
             }
             Emit::Cpp => outcome.text,
         };
         if self.arguments.remarks {
-            print_reports(&[Report::new(source, outcome.remarks)]);
+            print_reports(&[report(&module, outcome.remarks)]);
         }
         text.ok_or_else(|| {
             let message = format!("no stage of the pipeline `{}` emitted text", self.pipeline.name);
