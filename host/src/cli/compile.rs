@@ -40,9 +40,9 @@ pub(super) struct Arguments {
     /// Give an option of a stage this value (repeatable)
     #[arg(long = "set", value_name = "STAGE.OPTION=VALUE")]
     settings: Vec<String>,
-    /// Add the operations of this target file, or replace those of the same name (repeatable)
-    #[arg(long = "ops", value_name = "FILE")]
-    operations: Vec<PathBuf>,
+    /// Extend the target by this file: its operations are added, or replace those of the same name (repeatable)
+    #[arg(long = "target", value_name = "FILE")]
+    target_extensions: Vec<PathBuf>,
     #[command(flatten)]
     plugins: PluginArguments,
     /// Print the wall time of every stage to the standard error
@@ -79,7 +79,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let found = plugin::discover(&arguments.plugins.plugin_path)?;
     let pipeline = pipeline::resolve(pipeline, &found, &arguments.settings)?;
     check_print_points(arguments, &pipeline)?;
-    let target = target::load(&pipeline.target, &arguments.operations)?;
+    let extensions = [&pipeline.target_extensions[..], &arguments.target_extensions].concat();
+    let target = target::load(&pipeline.target, &extensions)?;
     let tally = Tally { load: start.elapsed(), ..Tally::default() };
     if let Some(directory) = &arguments.out_dir {
         std::fs::create_dir_all(directory).map_err(|e| cannot_write(directory, &e))?;
@@ -205,8 +206,7 @@ impl Compiler<'_> {
         self.tally.add(&outcome);
         let text = match self.arguments.emit {
             Emit::Plan => {
-                let plans: Vec<_> =
-                    units.iter().map(|u| plan_text(u, &module, self.target, &name)).collect();
+                let plans: Vec<_> = units.iter().map(|u| plan_text(u, &module, self.target, &name)).collect();
                 Some(plans.join("\n"))
             }
             Emit::Cpp => outcome.text,

@@ -14,7 +14,8 @@ use std::collections::HashMap;
 
 use pipewright_abi::ir::{Module, ModuleData};
 use pipewright_abi::kernel::{
-    Access, Bystander, KernelData, KernelFacts, Node, Region, Root, access_mode, kernel_flag, node_flag, node_kind,
+    Access, Bystander, KernelData, KernelFacts, Node, Region, Root, access_mode, kernel_flag, node_flag,
+    node_kind,
 };
 use pipewright_abi::target::{Entry, Target, TargetData, entry_flag, operand_flag};
 use pipewright_abi::{BlockId, NodeId, OpId, PipeId, Range, RegionId, RootId, SpaceId, StrId, ValueId};
