@@ -1,0 +1,499 @@
+//! From a function and its plan, or from the flags in its source, to the programs that are judged.
+//!
+//! Statements of a plan stand where [`pipewright_abi::placement`] puts them; flags and barriers in the source stand
+//! where they are written. What must hold: a program has the steps of one core, in the order in which that core meets
+//! them. A function with parts for both kinds of core is two programs.
+
+use std::collections::HashMap;
+
+use pipewright_abi::ir::{Module, attr_kind};
+use pipewright_abi::kernel::{
+    Access as KernelAccess, Kernel, access_mode, node_flag, node_kind, region_flag,
+};
+use pipewright_abi::placement::{self, Statement};
+use pipewright_abi::plan::{Anchor, NO_EVENT, SyncPlan};
+use pipewright_abi::target::{Target, pipe_flag};
+use pipewright_abi::{BlockId, GroupId, NodeId, OpId, PipeId, Range, StrId, TextRange, ValueId};
+
+use super::memory::Memory;
+use super::program::{Access, Builder, Fault, Key, Origin, Place, Program, Trips};
+
+/// Operations that the scalar unit executes although the target's table gives them no pipe.
+const SCALAR_OPS: [&str; 2] = ["pto.load_scalar", "pto.store_scalar"];
+
+/// Operations that name a tile but touch only its description, not its bytes.
+const DESCRIPTION_OPS: [&str; 3] = ["pto.set_validshape", "pto.get_validshape", "pto.set_quant_vector"];
+
+/// The programs of a function: one, or one for each kind of core that it has a section for.
+///
+/// Without a module (a kernel built by hand) nodes are all there is, and trip counts are not known.
+pub fn programs(
+    module: Option<&Module<'_>>,
+    kernel: &Kernel<'_>,
+    plan: &SyncPlan,
+    target: &Target<'_>,
+) -> Vec<Program> {
+    let mut walk =
+        Walk { module, kernel, items: Vec::new(), core: Core::Any, cores: Vec::new(), notes: Vec::new() };
+    walk.function();
+    let Walk { items, cores, notes, .. } = walk;
+    let judged: Vec<Core> = if cores.len() < 2 { vec![Core::Any] } else { cores };
+    judged
+        .into_iter()
+        .map(|core| {
+            let mut maker = Maker::new(module, kernel, plan, target, core);
+            notes.iter().for_each(|note| maker.builder.assume(note.clone()));
+            for item in items.iter().filter(|i| core == Core::Any || i.core == Core::Any || i.core == core) {
+                maker.item(item.what);
+            }
+            maker.finish()
+        })
+        .collect()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Core {
+    Any,
+    Cube,
+    Vector,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    what: What,
+    core: Core,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    /// A node of the kernel.
+    Node(NodeId),
+    /// An operation that is no node: a flag, a barrier, a bystander.
+    Op(OpId),
+    /// Where the `while` that begins at this node tests its condition.
+    Test(NodeId),
+}
+
+/// Puts nodes and other operations into program order.
+struct Walk<'a> {
+    module: Option<&'a Module<'a>>,
+    kernel: &'a Kernel<'a>,
+    items: Vec<Item>,
+    core: Core,
+    /// Kinds of core that have sections.
+    cores: Vec<Core>,
+    /// What is not modelled.
+    notes: Vec<String>,
+}
+
+impl Walk<'_> {
+    fn function(&mut self) {
+        let function = self.kernel.function();
+        let block = match self.module {
+            Some(module) if function.index() < module.t.ops.len() => module.entry_block(function, 0),
+            _ => BlockId::NONE,
+        };
+        match block.get() {
+            Some(block) => {
+                let mut nodes: HashMap<OpId, Vec<NodeId>> = HashMap::new();
+                for (id, node) in self.kernel.node_ids().zip(self.kernel.nodes) {
+                    nodes.entry(node.op).or_default().push(id);
+                }
+                self.block(block, &nodes);
+            }
+            None => {
+                let core = Core::Any;
+                self.items = self.kernel.node_ids().map(|n| Item { what: What::Node(n), core }).collect();
+            }
+        }
+    }
+
+    fn push(&mut self, what: What) {
+        self.items.push(Item { what, core: self.core });
+    }
+
+    fn block(&mut self, block: BlockId, nodes: &HashMap<OpId, Vec<NodeId>>) {
+        let Some(module) = self.module else { return };
+        for &op in module.block_ops(block) {
+            let own: &[NodeId] = nodes.get(&op).map_or(&[], Vec::as_slice);
+            match (module.op_name(op), own) {
+                ("scf.for", &[begin, end]) => {
+                    self.push(What::Node(begin));
+                    self.bodies(op, nodes);
+                    self.push(What::Node(end));
+                }
+                ("scf.while", &[begin, end]) => {
+                    self.push(What::Node(begin));
+                    self.body(op, 0, nodes);
+                    self.push(What::Test(begin));
+                    self.body(op, 1, nodes);
+                    self.push(What::Node(end));
+                }
+                ("scf.if", &[begin, then_end, middle, else_end, end]) => {
+                    self.push(What::Node(begin));
+                    self.body(op, 0, nodes);
+                    self.push(What::Node(then_end));
+                    self.push(What::Node(middle));
+                    self.body(op, 1, nodes);
+                    self.push(What::Node(else_end));
+                    self.push(What::Node(end));
+                }
+                ("scf.index_switch", _) => {
+                    let note = "all cases of an `scf.index_switch` are taken to run, one after the other";
+                    self.notes.push(note.into());
+                    self.bodies(op, nodes);
+                }
+                (name, own) => {
+                    match own {
+                        [] => self.push(What::Op(op)),
+                        nodes => nodes.iter().for_each(|&node| self.push(What::Node(node))),
+                    }
+                    let outer = self.core;
+                    let section = match name {
+                        "pto.section.cube" => Some(Core::Cube),
+                        "pto.section.vector" => Some(Core::Vector),
+                        _ => None,
+                    };
+                    if let Some(core) = section {
+                        self.core = core;
+                        if !self.cores.contains(&core) {
+                            self.cores.push(core);
+                        }
+                    }
+                    self.bodies(op, nodes);
+                    self.core = outer;
+                }
+            }
+        }
+    }
+
+    fn bodies(&mut self, op: OpId, nodes: &HashMap<OpId, Vec<NodeId>>) {
+        let count = self.module.map_or(0, |m| m.bodies(op).len());
+        (0..count).for_each(|index| self.body(op, index, nodes));
+    }
+
+    fn body(&mut self, op: OpId, index: usize, nodes: &HashMap<OpId, Vec<NodeId>>) {
+        let Some(module) = self.module else { return };
+        let Some(body) = module.bodies(op).get(index) else { return };
+        if body.blocks.len > 1 {
+            self.notes.push(
+                "branches between blocks are not followed: blocks are taken to run in their order".into(),
+            );
+        }
+        for block in module.blocks(body) {
+            self.block(block, nodes);
+        }
+    }
+}
+
+/// Makes the steps of one core.
+struct Maker<'a> {
+    module: Option<&'a Module<'a>>,
+    kernel: &'a Kernel<'a>,
+    plan: &'a SyncPlan,
+    target: &'a Target<'a>,
+    builder: Builder,
+    bystanders: HashMap<OpId, Range>,
+    /// For each region its memory, once it was asked for.
+    memories: Vec<Option<Option<usize>>>,
+    /// Whether the flags that are added now are the source's, not a plan's.
+    written: bool,
+}
+
+impl<'a> Maker<'a> {
+    fn new(
+        module: Option<&'a Module<'a>>,
+        kernel: &'a Kernel<'a>,
+        plan: &'a SyncPlan,
+        target: &'a Target<'a>,
+        core: Core,
+    ) -> Self {
+        let function = kernel.function();
+        let name = match module {
+            Some(m) if function.index() < m.t.ops.len() => m.symbol(function),
+            _ => "",
+        };
+        let part = match core {
+            Core::Any => "",
+            Core::Cube => " (cube section)",
+            Core::Vector => " (vector section)",
+        };
+        let pipes: Vec<&str> = target.t.pipes.iter().map(|p| target.str(p.name)).collect();
+        let scalar = target.t.pipes.iter().position(|p| p.flags & pipe_flag::SCALAR != 0);
+        Self {
+            module,
+            kernel,
+            plan,
+            target,
+            builder: Builder::new(&format!("{name}{part}"), &pipes, scalar),
+            bystanders: kernel.bystanders.iter().map(|b| (b.op, b.accesses)).collect(),
+            memories: vec![None; kernel.regions.len()],
+            written: false,
+        }
+    }
+
+    fn finish(mut self) -> Program {
+        if let Some(group) = placement::tail(self.plan) {
+            let place = Place::AtReturn;
+            self.builder.origin =
+                Origin { node: NodeId::NONE, group, span: self.span(self.kernel.function()), place };
+            let hint =
+                self.module.and_then(|m| m.text_attr(self.kernel.function(), "pto.auto_sync_tail_hint"));
+            // The hint asks for less than a full barrier.
+            let short =
+                hint.is_some_and(|h| h.to_ascii_lowercase().replace('_', "-").ends_with("mte3-to-s-event0"));
+            match (short, self.target.pipe("MTE3"), self.target.pipe("S")) {
+                (true, Some(src), Some(dst)) => {
+                    let key = Key { src: src.index(), dst: dst.index(), id: 0 };
+                    self.builder.set(key);
+                    self.builder.wait(key);
+                }
+                _ => _ = self.builder.barrier(None),
+            }
+        }
+        let place = Place::AtReturn;
+        let (node, group, span) = (NodeId::NONE, GroupId::NONE, self.span(self.kernel.function()));
+        self.builder.origin = Origin { node, group, span, place };
+        self.builder.finish()
+    }
+
+    fn span(&self, op: OpId) -> TextRange {
+        let op = self.module.and_then(|m| m.t.ops.get(op.index()));
+        let spans = op.map(|op| [op.name_span, op.span]).unwrap_or_default();
+        spans.into_iter().find(|s| s.start < s.end).unwrap_or_default()
+    }
+
+    fn item(&mut self, what: What) {
+        match what {
+            What::Node(id) => self.node(id),
+            What::Op(op) => self.op(op),
+            What::Test(begin) => {
+                let span = self.span(self.kernel.node(begin).op);
+                self.builder.origin = Origin { node: begin, span, ..Default::default() };
+                self.builder.test();
+            }
+        }
+    }
+
+    fn node(&mut self, id: NodeId) {
+        let node = self.kernel.node(id);
+        self.written = false;
+        self.statements(Anchor::before(id), node.op, Place::Before);
+        self.builder.origin = Origin { node: id, span: self.span(node.op), ..Default::default() };
+        match node.kind {
+            node_kind::INSTRUCTION => {
+                let accesses = self.accesses(node.accesses);
+                let pipe = node.pipe.index();
+                if pipe < self.target.t.pipes.len() {
+                    self.builder.instruction(pipe, &accesses);
+                }
+            }
+            node_kind::LOOP_BEGIN => {
+                let is_while = node.flags & node_flag::WHILE != 0 && self.module.is_some();
+                self.builder.open_loop(self.trips(node.op), is_while);
+            }
+            node_kind::IF_BEGIN => self.builder.open_if(),
+            node_kind::ELSE_BEGIN => self.builder.middle(),
+            node_kind::LOOP_END | node_kind::IF_END => self.builder.close(),
+            _ => {}
+        }
+        self.statements(Anchor::after(id), node.op, Place::After);
+    }
+
+    /// What the plan puts at an anchor.
+    fn statements(&mut self, anchor: Anchor, op: OpId, place: Place) {
+        if self.plan.at(anchor).is_empty() {
+            return;
+        }
+        for (group, statement) in placement::statements(self.plan, self.target, anchor) {
+            self.builder.origin = Origin { node: anchor.node, group, span: self.span(op), place };
+            match statement {
+                Statement::Set { src, dst, event_id } => self.flag(true, src, dst, Some(event_id)),
+                Statement::Wait { src, dst, event_id } => self.flag(false, src, dst, Some(event_id)),
+                Statement::Barrier { pipe } => self.barrier(pipe),
+            }
+        }
+    }
+
+    /// A set or wait. Without an id it has no effect that one could rely on.
+    fn flag(&mut self, is_set: bool, src: PipeId, dst: PipeId, id: Option<u32>) {
+        let flags = |p: PipeId| self.target.t.pipes.get(p.index()).map_or(0, |p| p.flags);
+        let (src_flags, dst_flags) = (flags(src), flags(dst));
+        let (src_index, dst_index) = (src.index(), dst.index());
+        let known = src_index < self.target.t.pipes.len() && dst_index < self.target.t.pipes.len();
+        let Some(id) = id.filter(|_| known) else {
+            self.builder.opaque();
+            let note = "flags whose id is computed order nothing, and are not checked";
+            self.builder.assume(note.into());
+            return;
+        };
+        let key = Key { src: src_index, dst: dst_index, id };
+        if id == NO_EVENT {
+            self.builder.opaque();
+            self.builder.fault(Fault::Missing { src: src_index, dst: dst_index });
+            return;
+        }
+        if is_set {
+            self.builder.set(key);
+        } else {
+            self.builder.wait(key);
+        }
+        let reserved = self.target.usable_ids(src, dst) & 1u64.checked_shl(id).unwrap_or(0) == 0;
+        let can_flag = src_flags & dst_flags & pipe_flag::FLAGS != 0;
+        let shares_core = src_flags & dst_flags & (pipe_flag::CUBE | pipe_flag::VECTOR) != 0;
+        if src == dst || !can_flag || !shares_core {
+            self.builder.fault(Fault::Ends { key });
+        } else if id >= self.target.event_ids() {
+            self.builder.fault(Fault::OutOfRange { key, count: self.target.event_ids() });
+        } else if reserved && !self.written {
+            self.builder.fault(Fault::Reserved { key });
+        }
+    }
+
+    fn barrier(&mut self, pipe: PipeId) {
+        let flags = self.target.t.pipes.get(pipe.index()).map_or(0, |p| p.flags);
+        if flags & pipe_flag::ALL != 0 || pipe.is_none() {
+            self.builder.barrier(None);
+        } else if flags & pipe_flag::SCALAR != 0 {
+            self.builder.opaque();
+            self.builder.fault(Fault::ScalarBarrier);
+        } else {
+            self.builder.barrier(Some(pipe.index()));
+        }
+    }
+
+    /// An operation that is no node.
+    fn op(&mut self, op: OpId) {
+        let Some(module) = self.module else { return };
+        let name = module.op_name(op);
+        self.written = true;
+        self.builder.origin = Origin { span: self.span(op), ..Default::default() };
+        let text = |attr: &str| module.text_attr(op, attr).unwrap_or("");
+        let pipe = |attr: &str| self.target.pipe(text(attr)).unwrap_or(PipeId::NONE);
+        let class = |attr: &str| {
+            let wanted = text(attr);
+            let found = self.target.t.sync_classes.iter().find(|c| self.target.str(c.name) == wanted);
+            found.map(|c| c.pipe).or_else(|| self.target.pipe(wanted)).unwrap_or(PipeId::NONE)
+        };
+        let is_set = matches!(name, "pto.set_flag" | "pto.set_flag_dyn" | "pto.record_event");
+        match name {
+            "pto.set_flag" | "pto.wait_flag" => {
+                let (src, dst) = (pipe("src_pipe"), pipe("dst_pipe"));
+                self.flag(is_set, src, dst, self.event(op));
+            }
+            "pto.record_event" | "pto.wait_event" => {
+                let (src, dst) = (class("src_op"), class("dst_op"));
+                self.flag(is_set, src, dst, self.event(op));
+            }
+            "pto.set_flag_dyn" | "pto.wait_flag_dyn" => {
+                let (src, dst) = (pipe("src_pipe"), pipe("dst_pipe"));
+                let id = self.constant(module.operand(op, 0)).and_then(|id| u32::try_from(id).ok());
+                self.flag(is_set, src, dst, id);
+            }
+            "pto.barrier" => self.known_barrier(pipe("pipe")),
+            "pto.barrier_sync" => self.known_barrier(class("op_type")),
+            "pto.fence.barrier_all" => _ = self.builder.barrier(None),
+            "pto.tsync" | "pto.get_buf" | "pto.rls_buf" => {
+                self.builder.opaque();
+                self.builder.assume(format!("`{name}` orders nothing"));
+            }
+            _ if DESCRIPTION_OPS.contains(&name) => {}
+            _ => {
+                let Some(&accesses) = self.bystanders.get(&op) else { return };
+                let accesses = self.accesses(accesses);
+                let pipe = match self.builder.program().scalar {
+                    Some(scalar) if SCALAR_OPS.contains(&name) => scalar,
+                    _ => self.builder.unknown_pipe(),
+                };
+                self.builder.instruction(pipe, &accesses);
+            }
+        }
+    }
+
+    /// A barrier in the source; one of a pipe that the target does not have orders nothing.
+    fn known_barrier(&mut self, pipe: PipeId) {
+        if pipe.is_some() {
+            self.barrier(pipe);
+        } else {
+            self.builder.opaque();
+            self.builder.assume("a barrier of an unknown pipe orders nothing".into());
+        }
+    }
+
+    /// The event id in an operation's attribute: the number at the end of its name, or the number.
+    fn event(&self, op: OpId) -> Option<u32> {
+        let value = self.module?.attr(op, "event_id")?;
+        if value.kind == attr_kind::INT {
+            return u32::try_from(value.bits).ok();
+        }
+        let text = value.text.get().map(|text: StrId| self.module.map_or("", |m| m.str(text)))?;
+        text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().ok()
+    }
+
+    fn accesses(&mut self, range: Range) -> Vec<Access> {
+        let mut out: Vec<Access> = Vec::new();
+        for &KernelAccess { region, mode } in range.of(self.kernel.accesses) {
+            let Some(memory) = self.memory(region.index()) else { continue };
+            for (bit, write) in [(access_mode::READ, false), (access_mode::WRITE, true)] {
+                let access = Access { memory, write };
+                if mode & bit != 0 && !out.contains(&access) {
+                    out.push(access);
+                }
+            }
+        }
+        out
+    }
+
+    /// The bytes of a region; none if it has none, or exists for another purpose.
+    fn memory(&mut self, region: usize) -> Option<usize> {
+        if let Some(known) = self.memories.get(region)? {
+            return *known;
+        }
+        let r = &self.kernel.regions[region];
+        let has = |flag| r.flags & flag != 0;
+        let (space, accumulator) = (r.space.0, has(region_flag::ACCUMULATOR));
+        let memory = if has(region_flag::NOT_RANGE) {
+            None
+        } else if has(region_flag::GLOBAL) || has(region_flag::PRIVATE) {
+            Some(Memory::Private { space, root: r.root.0, accumulator })
+        } else if has(region_flag::KNOWN_ADDRESS) {
+            Memory::runs(space, r.address, [r.rows, r.row_bytes, r.pitch], accumulator)
+        } else {
+            Some(Memory::Anywhere { space, accumulator })
+        };
+        let memory = memory.map(|memory| {
+            let root = self.kernel.roots.get(r.root.index());
+            let space = self.target.space_name(r.space);
+            let name = match (self.module, root.and_then(|r| r.name.get())) {
+                (Some(module), Some(name)) => {
+                    format!("%{} in {space}", module.str(name).trim_start_matches('%'))
+                }
+                _ => space.to_owned(),
+            };
+            self.builder.memory(memory, &name)
+        });
+        self.memories[region] = Some(memory);
+        memory
+    }
+
+    /// How often a loop runs, if its bounds are constants.
+    fn trips(&self, op: OpId) -> Trips {
+        let Some(module) = self.module.filter(|m| m.op_name(op) == "scf.for") else { return Trips::UNKNOWN };
+        let bounds = [0, 1, 2].map(|index| self.constant(module.operand(op, index)));
+        match bounds {
+            [Some(low), Some(high), Some(step)] if step > 0 => {
+                let span = i128::from(high) - i128::from(low);
+                let trips = (span.max(0) + i128::from(step) - 1) / i128::from(step);
+                Trips::exactly(u64::try_from(trips).unwrap_or(u64::MAX))
+            }
+            _ => Trips::UNKNOWN,
+        }
+    }
+
+    /// The value of an integer constant.
+    fn constant(&self, value: ValueId) -> Option<i64> {
+        let module = self.module?;
+        let op = module.t.values.get(value.index())?.op.get()?;
+        (module.op_name(op) == "arith.constant").then(|| module.int_attr(op, "value"))?
+    }
+}

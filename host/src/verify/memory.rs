@@ -1,0 +1,208 @@
+//! Memory as the hardware sees it: absolute bytes. Which memory overlaps, and so which accesses conflict.
+//!
+//! What must hold: two pieces of memory that can share a byte overlap here. Pieces whose place is not known overlap
+//! all of their space.
+
+/// A piece of memory. Equal pieces are equal values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Memory {
+    /// `rows` runs of `row_bytes` bytes in a space, `pitch` bytes apart, the first at `address`.
+    Bytes {
+        /// The space.
+        space: u32,
+        /// First byte.
+        address: u64,
+        /// Number of runs, at least 1.
+        rows: u64,
+        /// Bytes in a run, at least 1.
+        row_bytes: u64,
+        /// Bytes from one run's start to the next one's.
+        pitch: u64,
+        /// Whether two different pipes must be ordered even if both only read.
+        accumulator: bool,
+    },
+    /// Somewhere in a space.
+    Anywhere {
+        /// The space.
+        space: u32,
+        /// As above.
+        accumulator: bool,
+    },
+    /// All of a buffer that shares no byte with any other.
+    Private {
+        /// The space.
+        space: u32,
+        /// The buffer.
+        root: u32,
+        /// As above.
+        accumulator: bool,
+    },
+}
+
+impl Memory {
+    /// Runs of bytes, in the one form that equal memory has; nothing if there are no bytes.
+    pub fn runs(
+        space: u32,
+        address: u64,
+        [rows, row_bytes, pitch]: [u64; 3],
+        accumulator: bool,
+    ) -> Option<Self> {
+        if rows == 0 || row_bytes == 0 {
+            return None;
+        }
+        // Runs that touch are one.
+        let (rows, row_bytes, pitch) = if rows == 1 || pitch <= row_bytes {
+            let bytes = (rows - 1).saturating_mul(pitch).saturating_add(row_bytes);
+            (1, bytes, bytes)
+        } else {
+            (rows, row_bytes, pitch)
+        };
+        Some(Self::Bytes { space, address, rows, row_bytes, pitch, accumulator })
+    }
+
+    /// Whether two different pipes must be ordered on it even if both only read.
+    pub fn is_accumulator(&self) -> bool {
+        match *self {
+            Self::Bytes { accumulator, .. }
+            | Self::Anywhere { accumulator, .. }
+            | Self::Private { accumulator, .. } => accumulator,
+        }
+    }
+
+    /// Whether the two can share a byte.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (*self, *other) {
+            (Self::Private { root: a, .. }, Self::Private { root: b, .. }) => a == b,
+            (Self::Private { .. }, _) | (_, Self::Private { .. }) => false,
+            (
+                Self::Anywhere { space: a, .. },
+                Self::Anywhere { space: b, .. } | Self::Bytes { space: b, .. },
+            )
+            | (Self::Bytes { space: a, .. }, Self::Anywhere { space: b, .. }) => a == b,
+            (Self::Bytes { space: a, rows: m, .. }, Self::Bytes { space: b, rows: n, .. }) => {
+                let (few, many) = if m <= n { (self, other) } else { (other, self) };
+                a == b && runs_overlap(few, many)
+            }
+        }
+    }
+
+    /// Whether the two are only taken to overlap, because the place of one is not known.
+    pub fn is_assumed(&self, other: &Self) -> bool {
+        self != other && (matches!(self, Self::Anywhere { .. }) || matches!(other, Self::Anywhere { .. }))
+            // Two accesses somewhere in a space are equal as values and yet need not meet.
+            || matches!((self, other), (Self::Anywhere { .. }, Self::Anywhere { .. }))
+    }
+
+    /// The space and the first and last byte (inclusive) that it can have.
+    fn span(&self) -> (u32, u64, u64) {
+        match *self {
+            Self::Bytes { space, address, rows, row_bytes, pitch, .. } => {
+                let length = (rows - 1).saturating_mul(pitch).saturating_add(row_bytes);
+                (space, address, address.saturating_add(length - 1))
+            }
+            Self::Anywhere { space, .. } | Self::Private { space, .. } => (space, 0, u64::MAX),
+        }
+    }
+}
+
+/// Whether two sets of runs of one space share a byte: for each run of `few`, the runs of `many` that can meet it are
+/// found by division.
+fn runs_overlap(few: &Memory, many: &Memory) -> bool {
+    let (
+        Memory::Bytes { address: a, rows, row_bytes: a_bytes, pitch: a_pitch, .. },
+        Memory::Bytes { address: b, rows: b_rows, row_bytes: b_bytes, pitch: b_pitch, .. },
+    ) = (*few, *many)
+    else {
+        return true;
+    };
+    let wide = u128::from;
+    let (_, a_first, a_last) = few.span();
+    let (_, b_first, b_last) = many.span();
+    if a_last < b_first || b_last < a_first {
+        return false;
+    }
+    (0..rows).any(|row| {
+        let start = wide(a) + wide(row) * wide(a_pitch);
+        let end = start + wide(a_bytes);
+        if end <= wide(b) {
+            return false;
+        }
+        // The last run of `many` that starts before `end`.
+        let last = ((end - 1 - wide(b)) / wide(b_pitch)).min(wide(b_rows - 1));
+        wide(b) + last * wide(b_pitch) + wide(b_bytes) > start
+    })
+}
+
+/// For each piece the pieces that overlap it, ascending, itself included.
+pub fn overlaps(memories: &[Memory]) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..memories.len()).collect();
+    order.sort_by_key(|&i| (memories[i].span(), i));
+    let mut rows: Vec<Vec<usize>> = vec![Vec::new(); memories.len()];
+    let mut active: Vec<usize> = Vec::new();
+    for &i in &order {
+        let (space, first, _) = memories[i].span();
+        active.retain(|&j| {
+            let (other, _, last) = memories[j].span();
+            other == space && last >= first
+        });
+        for &j in &active {
+            if memories[i].overlaps(&memories[j]) {
+                rows[i].push(j);
+                rows[j].push(i);
+            }
+        }
+        rows[i].push(i);
+        active.push(i);
+    }
+    rows.iter_mut().for_each(|row| row.sort_unstable());
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bytes(m: &Memory) -> Vec<u64> {
+        let Memory::Bytes { address, rows, row_bytes, pitch, .. } = *m else { return Vec::new() };
+        (0..rows).flat_map(|r| (0..row_bytes).map(move |b| address + r * pitch + b)).collect()
+    }
+
+    fn some_bytes() -> impl Strategy<Value = Memory> {
+        (0u32..2, 0u64..40, 1u64..5, 1u64..6, 1u64..12).prop_map(
+            |(space, address, rows, row_bytes, pitch)| {
+                Memory::runs(space, address, [rows, row_bytes, pitch], false).unwrap()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn runs_overlap_if_they_share_a_byte(a in some_bytes(), b in some_bytes()) {
+            let Memory::Bytes { space: s, .. } = a else { unreachable!() };
+            let Memory::Bytes { space: t, .. } = b else { unreachable!() };
+            let shared = s == t && bytes(&a).iter().any(|x| bytes(&b).contains(x));
+            prop_assert_eq!(a.overlaps(&b), shared);
+            prop_assert_eq!(b.overlaps(&a), shared);
+        }
+
+        #[test]
+        fn the_sweep_finds_what_pairs_find(mut all in prop::collection::vec(some_bytes(), 0..12)) {
+            all.push(Memory::Anywhere { space: 0, accumulator: false });
+            all.push(Memory::Private { space: 0, root: 3, accumulator: false });
+            let rows = overlaps(&all);
+            for i in 0..all.len() {
+                let expected: Vec<usize> = (0..all.len()).filter(|&j| i == j || all[i].overlaps(&all[j])).collect();
+                prop_assert_eq!(&rows[i], &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_a_column_block_lie_between_those_of_another() {
+        let left = Memory::runs(1, 0, [8, 32, 64], false).unwrap();
+        let right = Memory::runs(1, 32, [8, 32, 64], false).unwrap();
+        assert!(!left.overlaps(&right));
+        assert!(left.overlaps(&Memory::runs(1, 0, [1, 512, 512], false).unwrap()));
+    }
+}

@@ -1,0 +1,443 @@
+//! Judges the synchronization of a function, for all paths and all trip counts.
+//!
+//! A [`program::Program`] is what pipes and scalar unit do, in program order. [`verify`] decides for each [`Rule`]
+//! whether some path breaks it: a dataflow finds all suspects, a search on single paths confirms or clears each, so a
+//! finding comes with a shortest path. What must hold: a rule that is proved holds on every path; nothing here knows
+//! how a pass chose a flag, and no code is shared with one.
+
+mod balance;
+pub mod build;
+mod flow;
+mod hang;
+pub mod memory;
+pub mod program;
+pub mod report;
+mod search;
+mod witness;
+
+use std::collections::BTreeMap;
+
+use flow::{SlotKind, Slots, Suspect};
+use program::{Fault, Key, Program, Step, StepIndex};
+pub use search::COUNTED_TRIPS;
+use search::Found;
+pub use witness::{Location, Render};
+
+/// What can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// A flag is set again before its wait, in program order.
+    DoubleSet,
+    /// A flag may be set while its previous token is not taken yet: program order alternates, the pipes do not.
+    FlagReuse,
+    /// A wait comes before its set.
+    WaitBeforeSet,
+    /// A flag is left set when the function returns.
+    UndrainedFlag,
+    /// The ways through a branch or loop leave a flag in different states.
+    UnbalancedPath,
+    /// The pipes come to rest with work left.
+    Deadlock,
+    /// Two pipes may touch the same memory at the same time, one writing.
+    DataRace,
+    /// The same on one pipe.
+    MissingBarrier,
+    /// A flag that the machine does not have or that is not the kernel's to use.
+    EventId,
+    /// A barrier of a pipe that takes none.
+    BarrierPipe,
+    /// The function may return while a pipe works.
+    UnfinishedWork,
+}
+
+impl Rule {
+    /// All rules.
+    pub const ALL: [Self; 11] = [
+        Self::DoubleSet,
+        Self::FlagReuse,
+        Self::WaitBeforeSet,
+        Self::UndrainedFlag,
+        Self::UnbalancedPath,
+        Self::Deadlock,
+        Self::DataRace,
+        Self::MissingBarrier,
+        Self::EventId,
+        Self::BarrierPipe,
+        Self::UnfinishedWork,
+    ];
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        self.code().trim_start_matches("verify::")
+    }
+
+    /// Its name in diagnostics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::DoubleSet => "verify::double-set",
+            Self::FlagReuse => "verify::flag-reuse",
+            Self::WaitBeforeSet => "verify::wait-before-set",
+            Self::UndrainedFlag => "verify::undrained-flag",
+            Self::UnbalancedPath => "verify::unbalanced-path",
+            Self::Deadlock => "verify::deadlock",
+            Self::DataRace => "verify::data-race",
+            Self::MissingBarrier => "verify::missing-barrier",
+            Self::EventId => "verify::event-id",
+            Self::BarrierPipe => "verify::barrier-pipe",
+            Self::UnfinishedWork => "verify::unfinished-work",
+        }
+    }
+}
+
+/// What a set does on a flag that is still set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FlagModel {
+    /// It waits until the flag is taken.
+    #[default]
+    Stall,
+    /// It has no effect: a token is lost.
+    Lose,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Grade {
+    /// Worth knowing.
+    Advice,
+    /// It relies on something that is not documented or not known.
+    Warning,
+    /// Some execution goes wrong.
+    Error,
+}
+
+impl Grade {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Advice => "advice",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A rule that is broken, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The rule.
+    pub rule: Rule,
+    /// How bad it is.
+    pub grade: Grade,
+    /// The earlier of the two statements in program order on the path, if there are two.
+    pub first: Option<StepIndex>,
+    /// The statement at which it happens.
+    pub second: StepIndex,
+    /// The flag, for the rules about flags.
+    pub key: Option<Key>,
+    /// The memory that the two statements touch, for the rules about memory.
+    pub memory: Option<[usize; 2]>,
+    /// What a fault or an imbalance consists of, in words; empty otherwise.
+    pub detail: String,
+    /// A shortest path on which it happens: all steps executed up to `second`. Empty for what holds on every path;
+    /// none if the search for it was given up.
+    pub path: Option<Vec<StepIndex>>,
+}
+
+/// What is known of a rule in a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It holds on every path.
+    Proved,
+    /// It holds on every path if the assumptions do.
+    Assumed,
+    /// It held on this many paths; that is no proof.
+    Sampled(usize),
+    /// It is broken.
+    Broken,
+}
+
+/// The judgement of one function.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// What is wrong, in program order.
+    pub findings: Vec<Finding>,
+    /// How many more findings of a rule there are that were not looked into.
+    pub more: BTreeMap<Rule, usize>,
+    /// For each rule what is known.
+    pub verdicts: Vec<(Rule, Verdict)>,
+}
+
+impl Judgement {
+    /// The worst grade among the findings.
+    pub fn worst(&self) -> Option<Grade> {
+        self.findings.iter().map(|f| f.grade).max()
+    }
+
+    /// What is known of a rule.
+    pub fn verdict(&self, rule: Rule) -> Verdict {
+        self.verdicts.iter().find(|(r, _)| *r == rule).map_or(Verdict::Broken, |(_, v)| *v)
+    }
+}
+
+/// Findings of one rule in a function that are looked into; beyond that they are counted.
+const MAX_FINDINGS: usize = 50;
+
+/// Judges a program.
+pub fn verify(program: &Program, model: FlagModel) -> Judgement {
+    let slots = Slots::new(program);
+    let flow = flow::flow(program, &slots);
+    let mut judge = Judge { program, slots, flow, model, findings: Vec::new(), more: BTreeMap::new() };
+    judge.faults();
+    judge.suspects();
+    judge.imbalances();
+    let sampled = judge.deadlock();
+
+    let Judge { mut findings, more, .. } = judge;
+    findings.sort_by_key(|f| (f.second, f.rule, f.first, f.key));
+    findings.dedup_by(|a, b| (a.rule, a.first, a.second, a.key) == (b.rule, b.first, b.second, b.key));
+    let verdicts = Rule::ALL.map(|rule| {
+        let verdict = if findings.iter().any(|f| f.rule == rule) {
+            Verdict::Broken
+        } else if let (Rule::Deadlock, Some(paths)) = (rule, sampled) {
+            Verdict::Sampled(paths)
+        } else if program.assumptions.is_empty() {
+            Verdict::Proved
+        } else {
+            Verdict::Assumed
+        };
+        (rule, verdict)
+    });
+    Judgement { findings, more, verdicts: verdicts.to_vec() }
+}
+
+struct Judge<'a> {
+    program: &'a Program,
+    slots: Slots,
+    flow: flow::Flow,
+    model: FlagModel,
+    findings: Vec<Finding>,
+    more: BTreeMap<Rule, usize>,
+}
+
+impl Judge<'_> {
+    /// Statements that name what the machine does not have.
+    fn faults(&mut self) {
+        let p = self.program;
+        for &(step, fault) in &p.faults {
+            let (rule, grade, key, detail) = match fault {
+                Fault::Missing { src, dst } => {
+                    let detail = format!("the pair {}>{} has no event id", p.pipes[src], p.pipes[dst]);
+                    (Rule::EventId, Grade::Error, None, detail)
+                }
+                Fault::OutOfRange { key, count } => {
+                    let detail = format!("ids are below {count}");
+                    (Rule::EventId, Grade::Error, Some(key), detail)
+                }
+                Fault::Reserved { key } => {
+                    let detail = "the id is reserved: library calls use it within themselves".into();
+                    (Rule::EventId, Grade::Warning, Some(key), detail)
+                }
+                Fault::Ends { key } => {
+                    let detail = "these two pipes share no flag".into();
+                    (Rule::EventId, Grade::Error, Some(key), detail)
+                }
+                Fault::ScalarBarrier => {
+                    let detail = "the scalar pipe takes no barrier: it works in program order".into();
+                    (Rule::BarrierPipe, Grade::Error, None, detail)
+                }
+            };
+            let path = Some(Vec::new());
+            self.add(Finding { rule, grade, first: None, second: step, key, memory: None, detail, path });
+        }
+    }
+
+    /// Confirms or clears what the dataflow could not exclude.
+    fn suspects(&mut self) {
+        let exit = self.program.steps.len() - 1;
+        for suspect in self.flow.suspects.clone() {
+            let rule = self.rule_of(suspect);
+            if self.is_full(rule) {
+                *self.more.entry(rule).or_default() += 1;
+                continue;
+            }
+            match suspect {
+                Suspect::Conflict { step, slot } => {
+                    // Several accesses of one pair of statements are one finding.
+                    let found = search::pending(self.program, &self.slots, &self.flow, slot, step);
+                    self.confirm(rule, found, step, None, Some(slot));
+                }
+                Suspect::Reuse { step } => {
+                    let Step::Set(key) = self.program.steps[step] else { continue };
+                    let wanted = SlotKind::Wait { key };
+                    let Some(slot) = self.slots.slots.iter().position(|s| s.what == wanted) else { continue };
+                    let found = search::pending(self.program, &self.slots, &self.flow, slot, step);
+                    self.confirm(rule, found, step, Some(key), Some(slot));
+                }
+                Suspect::DoubleSet { step } | Suspect::EarlyWait { step } => {
+                    let (Step::Set(key) | Step::Wait(key)) = self.program.steps[step] else { continue };
+                    self.confirm(rule, search::protocol(self.program, key, step), step, Some(key), None);
+                }
+                Suspect::Undrained { key } => {
+                    self.confirm(rule, search::protocol(self.program, key, exit), exit, Some(key), None);
+                }
+                Suspect::Unfinished { pipe } => {
+                    let wanted = |s: &flow::Slot| s.pipe == pipe && s.what == SlotKind::Work;
+                    let Some(slot) = self.slots.slots.iter().position(wanted) else { continue };
+                    let found = search::pending(self.program, &self.slots, &self.flow, slot, exit);
+                    self.confirm(rule, found, exit, None, Some(slot));
+                }
+            }
+        }
+    }
+
+    fn rule_of(&self, suspect: Suspect) -> Rule {
+        match suspect {
+            Suspect::Conflict { step, slot } => {
+                if self.program.pipe_of(step) == Some(self.slots.slots[slot].pipe) {
+                    Rule::MissingBarrier
+                } else {
+                    Rule::DataRace
+                }
+            }
+            Suspect::Reuse { .. } => Rule::FlagReuse,
+            Suspect::DoubleSet { .. } => Rule::DoubleSet,
+            Suspect::EarlyWait { .. } => Rule::WaitBeforeSet,
+            Suspect::Undrained { .. } => Rule::UndrainedFlag,
+            Suspect::Unfinished { .. } => Rule::UnfinishedWork,
+        }
+    }
+
+    fn confirm(
+        &mut self,
+        rule: Rule,
+        found: Found,
+        second: StepIndex,
+        key: Option<usize>,
+        slot: Option<usize>,
+    ) {
+        let program = self.program;
+        let path = match found {
+            Found::Nowhere => return,
+            Found::GaveUp => None,
+            Found::Path(path) => Some(path),
+        };
+        let before = path.as_deref().map_or(&[][..], |p| &p[..p.len() - 1]);
+        let first = before.iter().rev().copied().find(|&step| match (slot, key) {
+            (Some(slot), _) => self.slots.of(step).contains(&slot),
+            (None, Some(key)) if rule == Rule::WaitBeforeSet => program.steps[step] == Step::Wait(key),
+            (None, Some(key)) => program.steps[step] == Step::Set(key),
+            _ => false,
+        });
+        let memory = slot.and_then(|slot| match self.slots.slots[slot].what {
+            SlotKind::Access { memory, write } => {
+                let theirs = &program.memories[memory];
+                let touches = |a: &&program::Access| program.memories[a.memory].overlaps(theirs);
+                let mine = program.accesses_of(second).iter().filter(touches);
+                // Of several accesses the one that makes it a conflict for sure.
+                let mine = mine.max_by_key(|a| (a.write || write, a.write))?;
+                Some([memory, mine.memory])
+            }
+            _ => None,
+        });
+        let assumed = memory.is_some_and(|[a, b]| program.memories[a].is_assumed(&program.memories[b]));
+        let detail =
+            if assumed { "an address is not known, so an overlap is assumed".into() } else { String::new() };
+        let grade = match rule {
+            Rule::FlagReuse if self.model == FlagModel::Stall => Grade::Warning,
+            Rule::UnfinishedWork => Grade::Advice,
+            _ if assumed => Grade::Warning,
+            _ => Grade::Error,
+        };
+        let key = key.map(|k| program.keys[k]);
+        self.add(Finding { rule, grade, first, second, key, memory, detail, path });
+    }
+
+    fn imbalances(&mut self) {
+        for found in balance::unbalanced(self.program) {
+            let net = found.net.map(|n| n.map_or("a varying number of".into(), |n| format!("{n:+}")));
+            let is_loop = matches!(self.program.steps[found.construct], Step::LoopBegin { .. });
+            let detail = if is_loop {
+                format!("each trip changes it by {} tokens", net[0])
+            } else {
+                format!("one arm changes it by {}, the other by {} tokens", net[0], net[1])
+            };
+            let key = Some(self.program.keys[found.key]);
+            let path = match search::reach(self.program, found.construct) {
+                Found::Path(path) => Some(path),
+                _ => None,
+            };
+            let (rule, grade) = (Rule::UnbalancedPath, Grade::Error);
+            self.add(Finding {
+                rule,
+                grade,
+                first: None,
+                second: found.construct,
+                key,
+                memory: None,
+                detail,
+                path,
+            });
+        }
+    }
+
+    /// Looks for a deadlock where one is possible. The number of paths executed, if that is all that is known.
+    fn deadlock(&mut self) -> Option<usize> {
+        let breaks = |rules: &[Rule]| self.findings.iter().any(|f| rules.contains(&f.rule));
+        let protocol = [Rule::DoubleSet, Rule::WaitBeforeSet];
+        let loses = self.model == FlagModel::Lose && breaks(&[Rule::FlagReuse, Rule::DoubleSet]);
+        if loses {
+            let lost = |f: &&Finding| matches!(f.rule, Rule::FlagReuse | Rule::DoubleSet);
+            let lost: Vec<Finding> = self.findings.iter().filter(lost).cloned().collect();
+            for finding in lost {
+                let detail = "a set of a flag that is still set is lost, and a later wait hangs".into();
+                self.add(Finding { rule: Rule::Deadlock, grade: Grade::Error, detail, ..finding });
+            }
+            return None;
+        }
+        if !breaks(&protocol) {
+            return None;
+        }
+        let (hang, paths) = hang::hang(self.program);
+        let Some(hang) = hang else { return Some(paths) };
+        let program = self.program;
+        let names: Vec<String> = hang
+            .stuck
+            .iter()
+            .filter_map(|&step| match program.steps[step] {
+                Step::Set(key) => Some(format!(
+                    "{} at a set of {}",
+                    program.pipes[program.keys[key].src],
+                    program.key_name(program.keys[key])
+                )),
+                Step::Wait(key) => Some(format!(
+                    "{} at a wait for {}",
+                    program.pipes[program.keys[key].dst],
+                    program.key_name(program.keys[key])
+                )),
+                _ => None,
+            })
+            .collect();
+        let detail = format!("stuck: {}", names.join(", "));
+        let second = hang.stuck[0];
+        let key = match program.steps[second] {
+            Step::Set(key) | Step::Wait(key) => Some(program.keys[key]),
+            _ => None,
+        };
+        let first = hang.stuck.get(1).copied();
+        let (rule, grade, path) = (Rule::Deadlock, Grade::Error, Some(hang.path));
+        self.add(Finding { rule, grade, first, second, key, memory: None, detail, path });
+        None
+    }
+
+    fn is_full(&self, rule: Rule) -> bool {
+        self.findings.iter().filter(|f| f.rule == rule).count() >= MAX_FINDINGS
+    }
+
+    fn add(&mut self, finding: Finding) {
+        if self.is_full(finding.rule) {
+            *self.more.entry(finding.rule).or_default() += 1;
+        } else {
+            self.findings.push(finding);
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! The program that is judged: steps in program order, each of them something that a pipe or the scalar unit does.
+//!
+//! A step list is structured. A loop is `LoopBegin`, a head, `LoopTest`, a tail, `LoopEnd`: one trip is the tail with
+//! the head before it, and the head runs once more behind the last trip (a counted loop has an empty head). A branch
+//! is `IfBegin`, the then part, `Else`, the else part, `IfEnd`. What must hold: constructs nest, every index is in
+//! range, and the last step is `Exit`, of which there is one.
+
+use std::collections::HashMap;
+
+use pipewright_abi::{GroupId, NodeId, TextRange};
+
+use super::memory::Memory;
+
+/// Index of a pipe in [`Program::pipes`].
+pub type Pipe = usize;
+
+/// Index of a step in [`Program::steps`].
+pub type StepIndex = usize;
+
+/// Index of a key in [`Program::keys`].
+pub type KeyIndex = usize;
+
+/// One function as the pipes of one core see it.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// Name of the function, with the kind of core where it is a part of one.
+    pub name: String,
+    /// Names of the pipes.
+    pub pipes: Vec<String>,
+    /// The scalar pipe, which hands out the work of all others.
+    pub scalar: Option<Pipe>,
+    /// The pipe that stands for operations of which nobody knows where they run. No flag names it.
+    pub unknown: Option<Pipe>,
+    /// Flags that the steps name.
+    pub keys: Vec<Key>,
+    /// Memory that the accesses name.
+    pub memories: Vec<Memory>,
+    /// What memory is called: the buffers that it belongs to.
+    pub memory_names: Vec<String>,
+    /// Accesses that the instructions name.
+    pub accesses: Vec<Access>,
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// For each step where it comes from.
+    pub origins: Vec<Origin>,
+    /// Flags that cannot be, with the step that names each.
+    pub faults: Vec<(StepIndex, Fault)>,
+    /// What is taken for granted because it cannot be known, each once.
+    pub assumptions: Vec<String>,
+}
+
+/// One flag: a bit that `src` sets and `dst` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Pipe that sets.
+    pub src: Pipe,
+    /// Pipe that waits.
+    pub dst: Pipe,
+    /// Event id.
+    pub id: u32,
+}
+
+/// One access of an instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Index into [`Program::memories`].
+    pub memory: usize,
+    /// Whether it is written; else it is read.
+    pub write: bool,
+}
+
+/// How often a loop's tail runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trips {
+    /// At least.
+    pub min: u64,
+    /// At most, if that is known.
+    pub max: Option<u64>,
+}
+
+impl Trips {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self { min: 0, max: None };
+
+    /// Known.
+    pub fn exactly(count: u64) -> Self {
+        Self { min: count, max: Some(count) }
+    }
+}
+
+/// One step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// An instruction of a pipe, with a run of [`Program::accesses`].
+    Instruction {
+        /// The pipe.
+        pipe: Pipe,
+        /// First access.
+        first: usize,
+        /// Number of accesses.
+        count: usize,
+    },
+    /// Sets a flag.
+    Set(KeyIndex),
+    /// Takes a flag.
+    Wait(KeyIndex),
+    /// Later work of the pipe waits for its earlier work; none stands for all pipes.
+    Barrier(Option<Pipe>),
+    /// Start of a loop.
+    LoopBegin {
+        /// Its test.
+        test: StepIndex,
+        /// Its end.
+        end: StepIndex,
+        /// Its trips.
+        trips: Trips,
+    },
+    /// Where a loop goes on or ends.
+    LoopTest {
+        /// Its begin.
+        begin: StepIndex,
+        /// Its end.
+        end: StepIndex,
+    },
+    /// End of a loop.
+    LoopEnd {
+        /// Its begin.
+        begin: StepIndex,
+    },
+    /// Start of a branch and its then part.
+    IfBegin {
+        /// Its `Else`.
+        middle: StepIndex,
+        /// Its end.
+        end: StepIndex,
+    },
+    /// End of the then part, start of the else part.
+    Else {
+        /// Its end.
+        end: StepIndex,
+    },
+    /// End of a branch.
+    IfEnd,
+    /// Has no effect that can be relied on (a flag whose id is not known).
+    Opaque,
+    /// The function returns.
+    Exit,
+}
+
+/// Where a step comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The node that it is or stands at.
+    pub node: NodeId,
+    /// The group of the plan whose statement it is.
+    pub group: GroupId,
+    /// The source of the operation that it is or stands at.
+    pub span: TextRange,
+    /// On which side of the operation it stands.
+    pub place: Place,
+}
+
+/// How a step relates to the operation in the source that its span names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// It is that operation.
+    #[default]
+    Itself,
+    /// It stands before it.
+    Before,
+    /// It stands after it.
+    After,
+    /// It stands before the function returns.
+    AtReturn,
+}
+
+/// Why a statement names a flag or pipe that it must not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The pair got no event id.
+    Missing {
+        /// Pipe that sets.
+        src: Pipe,
+        /// Pipe that waits.
+        dst: Pipe,
+    },
+    /// The target has fewer ids.
+    OutOfRange {
+        /// The key.
+        key: Key,
+        /// Number of ids that there are.
+        count: u32,
+    },
+    /// The id belongs to the library.
+    Reserved {
+        /// The key.
+        key: Key,
+    },
+    /// A pipe cannot be both ends of a flag, and one that stands for all pipes can be none.
+    Ends {
+        /// The key.
+        key: Key,
+    },
+    /// The scalar pipe takes no barrier.
+    ScalarBarrier,
+}
+
+impl Program {
+    /// The accesses of a step; none for a step that is no instruction.
+    pub fn accesses_of(&self, step: StepIndex) -> &[Access] {
+        match self.steps[step] {
+            Step::Instruction { first, count, .. } => &self.accesses[first..first + count],
+            _ => &[],
+        }
+    }
+
+    /// The pipe that executes a step, if one does.
+    pub fn pipe_of(&self, step: StepIndex) -> Option<Pipe> {
+        match self.steps[step] {
+            Step::Instruction { pipe, .. } => Some(pipe),
+            Step::Set(key) => Some(self.keys[key].src),
+            Step::Wait(key) => Some(self.keys[key].dst),
+            Step::Barrier(pipe) => pipe,
+            _ => None,
+        }
+    }
+
+    /// `MTE2>V #3`.
+    pub fn key_name(&self, key: Key) -> String {
+        format!("{}>{} #{}", self.pipes[key.src], self.pipes[key.dst], key.id)
+    }
+
+    /// Whether the two pipes are both served by the scalar unit, which works in program order.
+    pub fn in_scalar_order(&self, a: Pipe, b: Pipe) -> bool {
+        let scalar = |p| Some(p) == self.scalar || Some(p) == self.unknown;
+        scalar(a) && scalar(b)
+    }
+
+    /// For each step the begins of the loops and branches around it, outermost first, with the part that it is in.
+    pub fn context(&self, step: StepIndex) -> Vec<StepIndex> {
+        let mut open = Vec::new();
+        for (index, s) in self.steps[..step].iter().enumerate() {
+            match s {
+                Step::LoopBegin { .. } | Step::IfBegin { .. } => open.push(index),
+                Step::LoopEnd { .. } | Step::IfEnd => _ = open.pop(),
+                _ => {}
+            }
+        }
+        open
+    }
+}
+
+/// Builds a program step by step.
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    program: Program,
+    open: Vec<Open>,
+    keys: HashMap<Key, KeyIndex>,
+    memories: HashMap<Memory, usize>,
+    /// Origin of the steps that are added from now on.
+    pub origin: Origin,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Open {
+    Loop { begin: StepIndex, test: Option<StepIndex> },
+    If { begin: StepIndex, middle: Option<StepIndex> },
+}
+
+impl Builder {
+    /// A program of these pipes without steps.
+    pub fn new(name: &str, pipes: &[&str], scalar: Option<Pipe>) -> Self {
+        let pipes = pipes.iter().map(|&p| p.to_owned()).collect();
+        Self {
+            program: Program { name: name.into(), pipes, scalar, ..Default::default() },
+            ..Default::default()
+        }
+    }
+
+    /// The program so far.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The pipe for operations of which nobody knows where they run.
+    pub fn unknown_pipe(&mut self) -> Pipe {
+        let pipes = &mut self.program.pipes;
+        *self.program.unknown.get_or_insert_with(|| {
+            pipes.push("?".into());
+            pipes.len() - 1
+        })
+    }
+
+    /// The index of `memory`, which is added if it is new, with one more name.
+    pub fn memory(&mut self, memory: Memory, name: &str) -> usize {
+        let p = &mut self.program;
+        let index = *self.memories.entry(memory).or_insert_with(|| {
+            p.memories.push(memory);
+            p.memory_names.push(String::new());
+            p.memories.len() - 1
+        });
+        let names = &mut p.memory_names[index];
+        // A few names say enough.
+        if !name.is_empty() && !names.split(", ").any(|n| n == name) && names.len() < 60 {
+            if !names.is_empty() {
+                names.push_str(", ");
+            }
+            names.push_str(name);
+        }
+        index
+    }
+
+    /// An instruction.
+    pub fn instruction(&mut self, pipe: Pipe, accesses: &[Access]) -> StepIndex {
+        let first = self.program.accesses.len();
+        self.program.accesses.extend_from_slice(accesses);
+        self.push(Step::Instruction { pipe, first, count: accesses.len() })
+    }
+
+    /// A set.
+    pub fn set(&mut self, key: Key) -> StepIndex {
+        let key = self.key(key);
+        self.push(Step::Set(key))
+    }
+
+    /// A wait.
+    pub fn wait(&mut self, key: Key) -> StepIndex {
+        let key = self.key(key);
+        self.push(Step::Wait(key))
+    }
+
+    /// A barrier.
+    pub fn barrier(&mut self, pipe: Option<Pipe>) -> StepIndex {
+        self.push(Step::Barrier(pipe))
+    }
+
+    /// A step without an effect to rely on.
+    pub fn opaque(&mut self) -> StepIndex {
+        self.push(Step::Opaque)
+    }
+
+    /// Says what is wrong with the newest step.
+    pub fn fault(&mut self, fault: Fault) {
+        let step = self.program.steps.len().saturating_sub(1);
+        self.program.faults.push((step, fault));
+    }
+
+    /// Notes an assumption.
+    pub fn assume(&mut self, text: String) {
+        if !self.program.assumptions.contains(&text) {
+            self.program.assumptions.push(text);
+        }
+    }
+
+    /// Opens a loop. If it has a head, that comes first, then [`Builder::test`].
+    pub fn open_loop(&mut self, trips: Trips, has_head: bool) {
+        let begin = self.push(Step::LoopBegin { test: 0, end: 0, trips });
+        self.open.push(Open::Loop { begin, test: None });
+        if !has_head {
+            self.test();
+        }
+    }
+
+    /// Ends the head of the innermost loop.
+    pub fn test(&mut self) {
+        let at = self.program.steps.len();
+        if let Some(Open::Loop { begin, test: test @ None }) = self.open.last_mut() {
+            *test = Some(at);
+            let begin = *begin;
+            self.push(Step::LoopTest { begin, end: 0 });
+        }
+    }
+
+    /// Opens a branch.
+    pub fn open_if(&mut self) {
+        let begin = self.push(Step::IfBegin { middle: 0, end: 0 });
+        self.open.push(Open::If { begin, middle: None });
+    }
+
+    /// Starts the else part of the innermost branch.
+    pub fn middle(&mut self) {
+        let at = self.program.steps.len();
+        if let Some(Open::If { middle: middle @ None, .. }) = self.open.last_mut() {
+            *middle = Some(at);
+            self.push(Step::Else { end: 0 });
+        }
+    }
+
+    /// Closes the innermost construct.
+    pub fn close(&mut self) {
+        match self.open.last() {
+            Some(Open::Loop { test: None, .. }) => self.test(),
+            Some(Open::If { middle: None, .. }) => self.middle(),
+            _ => {}
+        }
+        let steps = self.program.steps.len();
+        match self.open.pop() {
+            Some(Open::Loop { begin, test: Some(test) }) => {
+                let end = self.push(Step::LoopEnd { begin });
+                if let Step::LoopBegin { trips, .. } = self.program.steps[begin] {
+                    self.program.steps[begin] = Step::LoopBegin { test, end, trips };
+                }
+                self.program.steps[test] = Step::LoopTest { begin, end };
+            }
+            Some(Open::If { begin, middle: Some(middle) }) => {
+                self.push(Step::IfEnd);
+                self.program.steps[begin] = Step::IfBegin { middle, end: steps };
+                self.program.steps[middle] = Step::Else { end: steps };
+            }
+            _ => {}
+        }
+    }
+
+    /// The program, with constructs that are still open closed and the exit at its end.
+    pub fn finish(mut self) -> Program {
+        while !self.open.is_empty() {
+            self.close();
+        }
+        self.push(Step::Exit);
+        self.program
+    }
+
+    fn push(&mut self, step: Step) -> StepIndex {
+        self.program.steps.push(step);
+        self.program.origins.push(self.origin);
+        self.program.steps.len() - 1
+    }
+
+    fn key(&mut self, key: Key) -> KeyIndex {
+        let keys = &mut self.program.keys;
+        *self.keys.entry(key).or_insert_with(|| {
+            keys.push(key);
+            keys.len() - 1
+        })
+    }
+}

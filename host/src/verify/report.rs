@@ -1,0 +1,219 @@
+//! Judgements as data: JSON of our own (`docs/verify.md` describes it) and SARIF.
+//!
+//! What must hold: a field's meaning never changes within a version of the schema, fields are only added, and equal
+//! judgements give equal bytes.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::program::{Program, StepIndex};
+use super::{Finding, Grade, Judgement, Render, Rule, Verdict};
+
+/// Version of the JSON schema.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What was judged, of one file.
+#[derive(Debug)]
+pub struct Judged {
+    /// Name of the file.
+    pub file: String,
+    /// Its text as far as spans refer to it.
+    pub source: String,
+    /// Programs with their judgements.
+    pub functions: Vec<(Program, Judgement)>,
+}
+
+#[derive(Serialize)]
+struct JsonFunction<'a> {
+    name: &'a str,
+    verdicts: Vec<JsonVerdict>,
+    assumptions: &'a [String],
+    findings: Vec<JsonFinding>,
+}
+
+#[derive(Serialize)]
+struct JsonVerdict {
+    rule: &'static str,
+    verdict: &'static str,
+    /// Paths executed, for `sampled`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paths: Option<usize>,
+    /// Findings beyond those listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct JsonFinding {
+    rule: &'static str,
+    grade: &'static str,
+    message: String,
+    first: Option<JsonStatement>,
+    second: JsonStatement,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flag: Option<JsonFlag>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<[String; 2]>,
+    /// Begins of the loops and branches around the second statement, outermost first.
+    context: Vec<JsonStatement>,
+    path: Option<JsonPath>,
+    help: &'static str,
+}
+
+#[derive(Serialize)]
+struct JsonStatement {
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pipe: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<JsonPlace>,
+}
+
+#[derive(Serialize)]
+struct JsonPlace {
+    line: usize,
+    column: usize,
+    /// Byte offsets.
+    start: u32,
+    end: u32,
+}
+
+#[derive(Serialize)]
+struct JsonFlag {
+    src: String,
+    dst: String,
+    id: u32,
+}
+
+#[derive(Serialize)]
+struct JsonPath {
+    choices: Vec<String>,
+    events: Vec<String>,
+}
+
+/// All judgements as one JSON document.
+pub fn json_text(all: &[Judged]) -> String {
+    let files: Vec<Value> = all
+        .iter()
+        .map(|judged| {
+            let functions: Vec<JsonFunction<'_>> =
+                judged.functions.iter().map(|(p, j)| function(p, j, &judged.source)).collect();
+            json!({ "file": judged.file, "functions": functions })
+        })
+        .collect();
+    pretty(&json!({ "schema": SCHEMA_VERSION, "files": files }))
+}
+
+fn function<'a>(program: &'a Program, judgement: &'a Judgement, source: &str) -> JsonFunction<'a> {
+    let render = Render { program, source };
+    let verdicts = judgement.verdicts.iter().map(|&(rule, verdict)| {
+        let (name, paths) = match verdict {
+            Verdict::Proved => ("proved", None),
+            Verdict::Assumed => ("assumed", None),
+            Verdict::Sampled(paths) => ("sampled", Some(paths)),
+            Verdict::Broken => ("broken", None),
+        };
+        JsonVerdict { rule: rule.name(), verdict: name, paths, more: judgement.more.get(&rule).copied() }
+    });
+    JsonFunction {
+        name: &program.name,
+        verdicts: verdicts.collect(),
+        assumptions: &program.assumptions,
+        findings: judgement.findings.iter().map(|f| finding(render, f)).collect(),
+    }
+}
+
+fn finding(render: Render<'_>, f: &Finding) -> JsonFinding {
+    let program = render.program;
+    let path = f.path.as_deref();
+    JsonFinding {
+        rule: f.rule.name(),
+        grade: f.grade.name(),
+        message: render.message(f),
+        first: f.first.map(|step| statement(render, step)),
+        second: statement(render, f.second),
+        flag: f.key.map(|k| JsonFlag {
+            src: program.pipes[k.src].clone(),
+            dst: program.pipes[k.dst].clone(),
+            id: k.id,
+        }),
+        memory: f.memory.map(|m| m.map(|m| program.memory_names[m].clone())),
+        context: program.context(f.second).into_iter().map(|step| statement(render, step)).collect(),
+        path: path.map(|path| JsonPath { choices: render.choices(path), events: render.events(f) }),
+        help: render.help(f),
+    }
+}
+
+fn statement(render: Render<'_>, step: StepIndex) -> JsonStatement {
+    let origin = render.program.origins[step];
+    JsonStatement {
+        text: render.step(step),
+        node: origin.node.get().map(|n| n.0),
+        group: origin.group.get().map(|g| g.0),
+        pipe: render.program.pipe_of(step).map(|p| render.program.pipes[p].clone()),
+        place: render.location(step).map(|l| JsonPlace {
+            line: l.line,
+            column: l.column,
+            start: l.span.start,
+            end: l.span.end,
+        }),
+    }
+}
+
+/// All findings as a SARIF 2.1.0 log.
+pub fn sarif_text(all: &[Judged]) -> String {
+    let rules: Vec<Value> = Rule::ALL.iter().map(|r| json!({ "id": r.name() })).collect();
+    let mut results = Vec::new();
+    for judged in all {
+        for (program, judgement) in &judged.functions {
+            let render = Render { program, source: &judged.source };
+            results.extend(judgement.findings.iter().map(|f| sarif_result(render, f, &judged.file)));
+        }
+    }
+    let tool =
+        json!({ "driver": { "name": "pipewright", "version": env!("CARGO_PKG_VERSION"), "rules": rules } });
+    pretty(&json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{ "tool": tool, "columnKind": "unicodeCodePoints", "results": results }],
+    }))
+}
+
+fn sarif_result(render: Render<'_>, f: &Finding, file: &str) -> Value {
+    let location = |step: StepIndex| {
+        let mut physical = json!({ "artifactLocation": { "uri": file } });
+        if let Some(l) = render.location(step) {
+            physical["region"] = json!({ "startLine": l.line, "startColumn": l.column });
+        }
+        json!({ "physicalLocation": physical, "message": { "text": render.step(step) } })
+    };
+    let level = match f.grade {
+        Grade::Advice => "note",
+        Grade::Warning => "warning",
+        Grade::Error => "error",
+    };
+    let steps: Vec<Value> =
+        f.first.into_iter().chain([f.second]).map(|s| json!({ "location": location(s) })).collect();
+    let name = &render.program.name;
+    let mut text = format!("{} (function {name}).", render.message(f));
+    let choices = f.path.as_deref().map(|p| render.choices(p)).unwrap_or_default();
+    if !choices.is_empty() {
+        text = format!("{text} Path: {}.", choices.join("; "));
+    }
+    json!({
+        "ruleId": f.rule.name(),
+        "level": level,
+        "message": { "text": text },
+        "locations": [location(f.second)],
+        "codeFlows": [{ "threadFlows": [{ "locations": steps }] }],
+    })
+}
+
+fn pretty(value: &Value) -> String {
+    // A tree of strings and numbers can always be written.
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}

@@ -1,0 +1,301 @@
+//! Findings in words: what stands where, which way the path goes, who does what in which order.
+//!
+//! What must hold: the text is a function of program, source and finding.
+
+use std::fmt::Write as _;
+
+use pipewright_abi::TextRange;
+
+use super::program::{Place, Program, Step, StepIndex};
+use super::{Finding, Rule};
+use crate::diagnostic::{Diagnostic, Severity};
+
+/// Events of a path that are printed.
+const MAX_EVENTS: usize = 14;
+
+/// A program with the text that its spans refer to.
+#[derive(Clone, Copy, Debug)]
+pub struct Render<'a> {
+    /// The program.
+    pub program: &'a Program,
+    /// The text.
+    pub source: &'a str,
+}
+
+/// A place in the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// Byte range.
+    pub span: TextRange,
+}
+
+impl<'a> Render<'a> {
+    /// Where a step stands; for a statement of a plan, the operation that it stands at. None if nothing is known.
+    pub fn location(&self, step: StepIndex) -> Option<Location> {
+        let span = self.program.origins[step].span;
+        let before = self.source.get(..span.start as usize).filter(|_| span.start < span.end)?;
+        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
+        let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
+        Some(Location { line, column: before[line_start..].chars().count() + 1, span })
+    }
+
+    /// The operation that a step is or stands at: `pto.tload`.
+    fn operation(&self, step: StepIndex) -> &'a str {
+        let span = self.program.origins[step].span;
+        self.source.get(span.start as usize..span.end as usize).unwrap_or("").lines().next().unwrap_or("")
+    }
+
+    /// What a step is: `pto.tload n3 (line 12)`, `set MTE2>V #0 (s4, after pto.tload n3, line 12)`.
+    pub fn step(&self, step: StepIndex) -> String {
+        let (program, origin) = (self.program, self.program.origins[step]);
+        let line = self.location(step).map_or(String::new(), |l| format!("line {}", l.line));
+        let node = origin.node.get().map_or(String::new(), |n| n.to_string());
+        let at = join(&[self.operation(step), &node], " ");
+        let what = match program.steps[step] {
+            Step::Set(key) => format!("set {}", program.key_name(program.keys[key])),
+            Step::Wait(key) => format!("wait {}", program.key_name(program.keys[key])),
+            Step::Barrier(pipe) => format!("barrier {}", pipe.map_or("ALL", |p| &program.pipes[p])),
+            Step::Opaque => "flag without effect".into(),
+            Step::Exit => return "return".into(),
+            _ => {
+                let name = if at.is_empty() { format!("step {step}") } else { at };
+                return if line.is_empty() { name } else { format!("{name} ({line})") };
+            }
+        };
+        let place = match origin.place {
+            Place::Before => format!("before {at}"),
+            Place::After => format!("after {at}"),
+            Place::AtReturn => "before the return".into(),
+            Place::Itself => String::new(),
+        };
+        let line = if origin.place == Place::AtReturn { String::new() } else { line };
+        let group = origin.group.get().map_or(String::new(), |g| g.to_string());
+        let details = join(&[&group, &place, &line], ", ");
+        if details.is_empty() { what } else { format!("{what} ({details})") }
+    }
+
+    /// The finding in one sentence.
+    pub fn message(&self, finding: &Finding) -> String {
+        let program = self.program;
+        let key = finding.key.map_or(String::new(), |k| program.key_name(k));
+        let pipe = |step: StepIndex| program.pipe_of(step).map_or("?", |p| &program.pipes[p]);
+        let second = finding.second;
+        let detail = &finding.detail;
+        match finding.rule {
+            Rule::DoubleSet => format!("{key} is set again before it is waited for"),
+            Rule::FlagReuse => format!("{key} may be set before its previous token is taken"),
+            Rule::WaitBeforeSet => format!("{key} is waited for before it is set"),
+            Rule::UndrainedFlag => format!("{key} is still set when the function returns"),
+            Rule::UnbalancedPath => format!("{key} depends on the way taken: {detail}"),
+            Rule::Deadlock => format!("the pipes can come to rest with work left ({detail})"),
+            Rule::DataRace => {
+                let first = finding.first.map_or("?", pipe);
+                format!("{} may touch {} while {first} works on it", pipe(second), self.memory(finding))
+            }
+            Rule::MissingBarrier => {
+                format!(
+                    "{} may touch {} before its earlier work on it is done",
+                    pipe(second),
+                    self.memory(finding)
+                )
+            }
+            Rule::EventId => join(&[&key, detail], ": "),
+            Rule::BarrierPipe => detail.clone(),
+            Rule::UnfinishedWork => {
+                format!("the function may return while {} works", finding.first.map_or("a pipe", pipe))
+            }
+        }
+    }
+
+    fn memory(&self, finding: &Finding) -> String {
+        let names = finding.memory.map(|m| m.map(|m| self.program.memory_names[m].as_str()));
+        match names {
+            Some([a, b]) if a == b || b.is_empty() => a.to_owned(),
+            Some(["", b]) => b.to_owned(),
+            Some([a, b]) => format!("{b}, which overlaps {a},"),
+            None => "memory".into(),
+        }
+    }
+
+    /// What would mend it.
+    pub fn help(&self, finding: &Finding) -> &'static str {
+        match finding.rule {
+            Rule::DoubleSet => {
+                "the wait must stand before the second set, or the second pair needs another id"
+            }
+            Rule::FlagReuse => {
+                "order the set after the wait (another pair back, or a barrier), or give the pair another id"
+            }
+            Rule::WaitBeforeSet => {
+                "set the flag on every path to the wait: before a loop, for a pair carried round it"
+            }
+            Rule::UndrainedFlag => {
+                "wait for the flag on every path to the return: behind a loop, for a pair carried round it"
+            }
+            Rule::UnbalancedPath => {
+                "put set and wait of a pair under the same conditions, into the same loop"
+            }
+            Rule::Deadlock => "mend the flags named above first",
+            Rule::DataRace => {
+                "a pair from the first pipe to the second one is missing between the two, or a full barrier"
+            }
+            Rule::MissingBarrier => "a barrier of this pipe is missing between the two",
+            Rule::EventId => "use an id that the target has and does not reserve",
+            Rule::BarrierPipe => "leave the barrier out",
+            Rule::UnfinishedWork => "end the function with a full barrier",
+        }
+    }
+
+    /// Which way a path goes: the arm of each branch and the trips of each loop, in order.
+    pub fn choices(&self, path: &[StepIndex]) -> Vec<String> {
+        let mut out: Vec<String> = Vec::new();
+        let mut open: Vec<(StepIndex, usize)> = Vec::new();
+        let place = |step: StepIndex| match self.location(step) {
+            Some(l) => format!("line {}", l.line),
+            None => self.step(step),
+        };
+        for (i, &step) in path.iter().enumerate() {
+            match self.program.steps[step] {
+                Step::IfBegin { .. } => {
+                    let arm = if path.get(i + 1) == Some(&(step + 1)) { "then" } else { "else" };
+                    if path.get(i + 1).is_some() {
+                        out.push(format!("branch at {}: {arm}", place(step)));
+                    }
+                }
+                Step::LoopBegin { .. } => {
+                    open.push((step, out.len()));
+                    out.push(String::new());
+                }
+                Step::LoopTest { begin, end } if path.get(i + 1) == Some(&(end + 1)) => {
+                    if let Some((_, slot)) = open.pop() {
+                        let trips = trips(path, i, begin, &self.program.steps);
+                        let s = if trips == 1 { "" } else { "s" };
+                        out[slot] = format!("loop at {}: {trips} trip{s}", place(begin));
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (begin, slot) in open {
+            let trip = trips(path, path.len(), begin, &self.program.steps) + 1;
+            out[slot] = format!("loop at {}: in trip {trip}", place(begin));
+        }
+        out
+    }
+
+    /// The events of the path that matter for a finding, in program order: what its pipes do between the two
+    /// statements, each with its pipe.
+    pub fn events(&self, finding: &Finding) -> Vec<String> {
+        let Some(path) = finding.path.as_deref() else { return Vec::new() };
+        let program = self.program;
+        let first = finding.first.and_then(|f| path.iter().rposition(|&s| s == f));
+        let start = match finding.rule {
+            Rule::Deadlock | Rule::UnbalancedPath => return Vec::new(),
+            Rule::WaitBeforeSet | Rule::UndrainedFlag if first.is_none() => 0,
+            _ => first.unwrap_or(0),
+        };
+        let pipes: Vec<_> = match finding.key {
+            Some(key) => vec![key.src, key.dst],
+            None => {
+                finding.first.into_iter().chain([finding.second]).filter_map(|s| program.pipe_of(s)).collect()
+            }
+        };
+        let matters = |step: StepIndex| match program.steps[step] {
+            Step::Instruction { .. } => Some(step) == finding.first || step == finding.second,
+            Step::Set(k) | Step::Wait(k) => {
+                let k = program.keys[k];
+                match finding.key {
+                    Some(key) => k == key || (k.src == key.dst && k.dst == key.src),
+                    None => pipes.contains(&k.src) || pipes.contains(&k.dst),
+                }
+            }
+            Step::Barrier(pipe) => pipe.is_none_or(|p| pipes.contains(&p)),
+            Step::Exit => step == finding.second,
+            _ => false,
+        };
+        let all: Vec<StepIndex> = path[start..].iter().copied().filter(|&s| matters(s)).collect();
+        let line = |&step: &StepIndex| {
+            let pipe = program.pipe_of(step).map_or("", |p| &program.pipes[p]);
+            format!("{pipe:<5} {}", self.step(step))
+        };
+        if all.len() <= MAX_EVENTS {
+            return all.iter().map(line).collect();
+        }
+        let half = MAX_EVENTS / 2;
+        let mut out: Vec<String> = all[..half].iter().map(line).collect();
+        out.push(format!("... {} more ...", all.len() - MAX_EVENTS));
+        out.extend(all[all.len() - half..].iter().map(line));
+        out
+    }
+
+    /// What happens at the end of those events.
+    fn conclusion(&self, finding: &Finding) -> Option<String> {
+        let second = self.step(finding.second);
+        let first = finding.first.map(|f| self.step(f));
+        match (finding.rule, first) {
+            (Rule::DataRace | Rule::MissingBarrier, Some(first)) => {
+                Some(format!("nothing makes {second} wait until {first} is done"))
+            }
+            (Rule::FlagReuse, Some(first)) => {
+                Some(format!("nothing makes {second} wait until {first} was executed"))
+            }
+            (Rule::UnfinishedWork, Some(first)) => Some(format!("nothing waits until {first} is done")),
+            _ => None,
+        }
+    }
+
+    /// The finding as a diagnostic, with path and events as its help.
+    pub fn diagnostic(&self, finding: &Finding) -> Diagnostic {
+        let mut diagnostic = Diagnostic::error(finding.rule.code(), self.message(finding));
+        diagnostic.severity = match finding.grade {
+            super::Grade::Advice => Severity::Advice,
+            super::Grade::Warning => Severity::Warning,
+            super::Grade::Error => Severity::Error,
+        };
+        for (step, role) in [(Some(finding.second), "second"), (finding.first, "first")] {
+            let Some((step, location)) = step.and_then(|s| Some((s, self.location(s)?))) else { continue };
+            let role = if finding.first.is_some() { format!("{role}: ") } else { String::new() };
+            diagnostic = diagnostic.label(location.span, format!("{role}{}", self.step(step)));
+        }
+        let mut help = String::new();
+        let name = &self.program.name;
+        if !name.is_empty() {
+            _ = writeln!(help, "in function `{name}`");
+        }
+        if !finding.detail.is_empty() && finding.memory.is_some() {
+            _ = writeln!(help, "note: {}", finding.detail);
+        }
+        let path = finding.path.as_deref();
+        let choices = path.map(|p| self.choices(p)).unwrap_or_default();
+        if path.is_none() {
+            help += "the search for a path was given up\n";
+        } else if !choices.is_empty() {
+            _ = writeln!(help, "path: {}", choices.join("; "));
+        }
+        let events = self.events(finding);
+        if !events.is_empty() {
+            help += "in program order:\n";
+            events.iter().for_each(|e| _ = writeln!(help, "  {e}"));
+        }
+        if let Some(conclusion) = self.conclusion(finding) {
+            _ = writeln!(help, "{conclusion}");
+        }
+        help += self.help(finding);
+        diagnostic.help(help)
+    }
+}
+
+/// Trips of the loop that were completed on the path before position `to`, since it was last entered.
+fn trips(path: &[StepIndex], to: usize, begin: StepIndex, steps: &[Step]) -> usize {
+    let entered = path[..to].iter().rposition(|&s| s == begin).unwrap_or(0);
+    let is_end = |&&s: &&StepIndex| matches!(steps[s], Step::LoopEnd { begin: b } if b == begin);
+    path[entered..to].iter().filter(is_end).count()
+}
+
+fn join(parts: &[&str], separator: &str) -> String {
+    parts.iter().filter(|p| !p.is_empty()).copied().collect::<Vec<_>>().join(separator)
+}
