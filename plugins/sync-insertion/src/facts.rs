@@ -8,11 +8,13 @@
 //! * Where x stands on y's straight path, y passes the waits of x and knows all that x knew.
 //! * Inside the part that x stands in this holds as well, wherever y stands: there, too, y passes the waits of x.
 //! * Behind a *loop* that holds x but not y, what was seen inside is still seen, but what was finished is not known
-//!   to be. y must know those pipes to be finished that x did at the loop's begin. A barrier that x needed because of
-//!   code outside of its part is not seen, so y must know P to be finished, too.
+//!   to be. y must know those pipes to be finished that x did at the loop's begin.
 //! * Behind a *branch* (or a loop, if nothing seen leaves it) nothing is still seen. y must also know the pipes to be
 //!   finished whose sets x had seen by then, and those for which x needed a group outside of its part: then these
 //!   sets and groups would add nothing.
+//!
+//! A barrier that x needed because of code outside of its part is not seen, other than a wait: of conflicts with P
+//! itself only those are covered that stand before the constructs where x needed one.
 //!
 //! What y must know is asked for at the begin of the outermost construct that holds x but not y. Where earlier facts
 //! let the scan of x pass something, what they ask for is asked for as well.
@@ -34,6 +36,8 @@ pub(crate) struct Fact {
     part: PartIndex,
     /// For each part around it, outer first, the pipes that an instruction outside of it must know to be finished.
     needs: Vec<Pipes>,
+    /// Outside of `part`, only what stands before this node is covered.
+    reach: u32,
 }
 
 /// What a fact means for a later instruction.
@@ -56,11 +60,6 @@ impl Cover {
     /// Everything strictly between two nodes.
     pub(crate) fn between(above: u32, below: u32) -> Self {
         Self { above, below, all_below: 0, needs: 0, until: u32::MAX, holds: false }
-    }
-
-    /// Everything or, if it does not hold, nothing.
-    pub(crate) fn all_or_nothing(self) -> Self {
-        Self { above: u32::MAX, below: u32::MAX, all_below: u32::MAX, ..self }
     }
 
     /// Takes in that `finished` was known at position `event` of the straight path.
@@ -115,8 +114,16 @@ impl Facts {
         self.by_slot[slot as usize].iter().rev().map(move |f| f.cover(parts, now))
     }
 
+    /// The same where the facts are about scans round a loop, which go over its whole tail.
+    pub(crate) fn covers_round(&self, parts: &Parts, slot: u32, now: u32) -> impl Iterator<Item = Cover> {
+        self.by_slot[slot as usize].iter().rev().map(move |f| {
+            let all_below = if parts.contains(f.part, NodeId(now)) { u32::MAX } else { f.reach };
+            Cover { above: u32::MAX, below: 0, all_below, ..f.cover(parts, now) }
+        })
+    }
+
     /// Adds to `needs`, which is as in [`Fact`] for the instruction `now`, what the facts of the slot ask for where
-    /// `wanted` holds of the part's place.
+    /// `wanted` holds of the part's place. Returns how far they reach there.
     pub(crate) fn ask_for(
         &self,
         parts: &Parts,
@@ -124,22 +131,32 @@ impl Facts {
         now: u32,
         needs: &mut [Pipes],
         wanted: impl Fn(usize) -> bool,
-    ) {
+    ) -> u32 {
+        let mut reach = u32::MAX;
         for fact in &self.by_slot[slot as usize] {
-            let shared = fact.needs.iter().take(fact.shared(parts, now));
-            let asked = needs.iter_mut().zip(shared).enumerate().filter(|(place, _)| wanted(*place));
-            asked.for_each(|(_, (needs, more))| *needs |= more);
+            for place in (0..fact.shared(parts, now)).filter(|&place| wanted(place)) {
+                needs[place] |= fact.needs[place];
+                reach = reach.min(fact.reach);
+            }
         }
+        reach
     }
 
-    /// Adds the fact that `now`, of `part`, was scanned. `needs` is as in [`Fact`].
-    pub(crate) fn add(&mut self, parts: &Parts, slot: u32, now: u32, part: PartIndex, needs: &[Pipes]) {
+    /// Adds the fact that `now`, of `part`, was scanned. `needs` and `reach` are as in [`Fact`].
+    pub(crate) fn add(
+        &mut self,
+        parts: &Parts,
+        slot: u32,
+        now: u32,
+        part: PartIndex,
+        (needs, reach): (&[Pipes], u32),
+    ) {
         let facts = &mut self.by_slot[slot as usize];
-        let mut new = Fact { at: now, part, needs: needs.to_vec() };
+        let mut new = Fact { at: now, part, needs: needs.to_vec(), reach };
         facts.retain(|old| {
             if old.part == part {
                 // The new one has more in the part itself; what the old one says of the code before stays true.
-                new.needs.clone_from(&old.needs);
+                (new.needs, new.reach) = (old.needs.clone(), old.reach);
                 return false;
             }
             let shared = old.shared(parts, now);
@@ -148,13 +165,13 @@ impl Facts {
             }
             if parts.contains(part, parts.part(old.part).begin) {
                 let common = &old.needs[..new.needs.len()];
-                if asks_less(common, &new.needs) {
-                    new.needs = common.to_vec();
+                if asks_less(common, &new.needs) && old.reach >= new.reach {
+                    (new.needs, new.reach) = (common.to_vec(), old.reach);
                 }
                 return false;
             }
             let places = (shared + 1).min(new.needs.len());
-            !asks_less(&new.needs[..places], &old.needs)
+            old.reach > new.reach || !asks_less(&new.needs[..places], &old.needs)
         });
         if facts.len() == MOST {
             let aside = facts.iter().position(|f| !parts.contains(f.part, NodeId(now)));
@@ -192,6 +209,7 @@ impl Fact {
             return Cover { above: 0, below: self.at, all_below, needs: 0, until, holds: true };
         }
         let (above, needs) = (parts.part(self.part).begin.0, self.needs[self.needs.len() - left]);
+        let all_below = all_below.min(self.reach);
         Cover { above, below: self.at, all_below, needs, until, holds: needs == 0 }
     }
 

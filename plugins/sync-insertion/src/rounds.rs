@@ -147,7 +147,7 @@ impl Rounds<'_, '_> {
                 continue;
             }
             let list = lists.list(used.list);
-            let covers = facts.covers(parts, used.slot, now).map(Cover::all_or_nothing);
+            let covers = facts.covers_round(parts, used.slot, now);
             let dealt_with = inner_loop.map(|(begin, end)| Cover::between(begin, end));
             let candidate = Candidate::new(list, covers.chain(dealt_with).collect());
             candidates.extend(candidate.last(end, least_candidate).is_some().then_some(candidate));
@@ -206,11 +206,12 @@ fn note(facts: &mut Facts, lists: &Lists, around: &Around<'_>, now: u32, pipe: u
             facts.renew(used.slot, now);
             continue;
         }
-        let own = if lists.list(used.list).pipe == pipe { trace.made_outside & only(pipe) } else { 0 };
         needs.clear();
-        needs.extend(asked.iter().map(|(pipes, _)| pipes | own));
-        facts.ask_for(parts, used.slot, now, &mut needs, |place| asked[place].1);
-        facts.add(parts, used.slot, now, part, &needs);
+        needs.extend(asked.iter().map(|(pipes, _)| pipes));
+        let relied_on = facts.ask_for(parts, used.slot, now, &mut needs, |place| asked[place].1);
+        let own = if lists.list(used.list).pipe == pipe { trace.barrier_from } else { u32::MAX };
+        let reach = own.min(relied_on);
+        facts.add(parts, used.slot, now, part, (&needs, reach));
     }
 }
 

@@ -75,6 +75,8 @@ impl<'s> Candidate<'s> {
 struct Frame {
     /// The node before the piece; all nodes of the piece are above it. For the outermost frame, none is below.
     begin: u32,
+    /// First node of the construct that the piece belongs to.
+    construct: u32,
     /// What was seen stays seen outside.
     gives_seen: bool,
     /// Pipes known to be finished.
@@ -142,14 +144,22 @@ pub(crate) struct Known {
 }
 
 /// What a scan leaves behind.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Trace {
     /// What was known at the begins of the parts around the instruction, inner first, as far as the scan came.
     pub(crate) left: Vec<Known>,
     /// What was known at its end.
     pub(crate) end: Known,
-    /// Pipes for which it needed groups because of code outside of the part that it stands in.
+    /// Other pipes for which it needed groups because of code outside of the part that it stands in.
     pub(crate) made_outside: Pipes,
+    /// The first node of the constructs outside of that part in which it needed a barrier.
+    pub(crate) barrier_from: u32,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self { left: Vec::new(), end: Known::default(), made_outside: 0, barrier_from: u32::MAX }
+    }
 }
 
 /// Whether the scan goes on.
@@ -168,7 +178,7 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         groups: &'g mut Groups<'c, 'p>,
         pipes: usize,
     ) -> Self {
-        let outermost = Frame { begin: 0, gives_seen: true, finished: 0, least_set: 0 };
+        let outermost = Frame { begin: 0, construct: 0, gives_seen: true, finished: 0, least_set: 0 };
         Self {
             frames: vec![outermost],
             seen: Vec::new(),
@@ -274,7 +284,7 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
                 let least_set = if gives { 0 } else { self.least_candidate(begin, finished) };
                 let gives_seen = self.setting.loops_give_seen;
                 let seen = self.seen.len();
-                self.frames.push(Frame { begin, gives_seen, finished, least_set });
+                self.frames.push(Frame { begin, construct: begin, gives_seen, finished, least_set });
                 self.run(inner, 2 * end, lo.max(2 * begin + 2))?;
                 self.frames.pop();
                 if !gives_seen {
@@ -293,7 +303,8 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         for part in [then, otherwise] {
             let (begin, end) = (parts.part(part).begin.0, parts.part(part).end.0);
             let seen = self.seen.len();
-            self.frames.push(Frame { begin, gives_seen: false, finished, least_set: 0 });
+            let construct = of.construct.0;
+            self.frames.push(Frame { begin, construct, gives_seen: false, finished, least_set: 0 });
             self.run(part, 2 * end, 2 * begin + 2)?;
             in_both &= self.frames.pop().map_or(0, |f| f.finished);
             self.seen.truncate(seen);
@@ -314,9 +325,7 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
             }
             if self.top().finished & only(pipe) == 0 && self.is_candidate(node) {
                 self.groups.add(&self.setting, node)?;
-                if !self.trace.left.is_empty() {
-                    self.trace.made_outside |= only(pipe);
-                }
+                self.note_made(pipe);
                 self.finish(only(pipe), event);
             }
             return Ok(());
@@ -341,6 +350,19 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
             }
         }
         Ok(())
+    }
+
+    /// Notes that a group was made for an instruction of `pipe`.
+    fn note_made(&mut self, pipe: u32) {
+        if self.trace.left.is_empty() {
+            return;
+        }
+        if pipe != self.setting.pipe {
+            self.trace.made_outside |= only(pipe);
+            return;
+        }
+        let construct = self.frames.get(1).map_or(0, |f| f.construct);
+        self.trace.barrier_from = self.trace.barrier_from.min(construct);
     }
 
     /// Notes a wait as seen, if its set can matter.
@@ -441,6 +463,10 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         let depth = self.frames.len();
         self.frames[depth - 1].finished |= pipes;
         if depth == 1 && pipes != 0 {
+            if pipes & only(self.setting.pipe) != 0 && self.trace.barrier_from != u32::MAX {
+                // It may be finished by what a barrier in a branch ordered.
+                self.trace.barrier_from = 0;
+            }
             self.refresh(event);
         }
     }
