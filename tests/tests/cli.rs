@@ -169,7 +169,7 @@ fn an_operation_is_added_without_any_rust() {
         "[[op]]\nname = \"pto.tflip\"\nsummary = \"ours\"\nclass = \"dps\"\nins = [\"src: tile\"]\n\
          outs = [\"dst: tile\"]\npipe = \"MTE1\"\ncpp = \"TFLIP({dst}, {src})\"\n",
     );
-    let run = sandbox.run(compile(&["--emit", "plan", "--ops", "ops.toml"]));
+    let run = sandbox.run(compile(&["--emit", "plan", "--target", "ops.toml"]));
     let line = run.stdout.lines().find(|l| l.contains("pto.tflip")).expect("the operation is there");
     assert!(line.contains("MTE1"), "{line}");
 }

@@ -23,6 +23,8 @@ pub struct Pipeline {
     pub description: String,
     /// File of its target.
     pub target: PathBuf,
+    /// Files that extend the target, the inherited ones first.
+    pub target_extensions: Vec<PathBuf>,
     /// Its stages, in order.
     pub stages: Vec<Stage>,
     /// The texts that places refer to: the file, the one that it extends, and so on.
@@ -189,6 +191,18 @@ fn merge(files: Vec<PipelineFile>, pipeline: &mut Pipeline) -> Result<(), Vec<Lo
                 .help("add `target = \"a3\"` to `[pipeline]`");
             errors.push((files.len() - 1, diagnostic));
         }
+    }
+    for extension in files.iter().rev().flat_map(|f| &f.target_extensions) {
+        let directory = &pipeline.directories[extension.place.source];
+        let path: PathBuf = directory.join(&extension.value).components().collect();
+        if !path.is_file() {
+            let message = format!("there is no target file `{}`", path.display());
+            let diagnostic = Diagnostic::error("pipeline::missing-file", message)
+                .label(extension.place.span, "not found")
+                .help("a path starts in the directory of the file that it stands in");
+            errors.push((extension.place.source, diagnostic));
+        }
+        pipeline.target_extensions.push(path);
     }
     let root = files.len() - 1;
     for (source, file) in files.into_iter().enumerate().rev() {

@@ -38,6 +38,8 @@ pub(super) struct PipelineFile {
     pub(super) description: Option<At<String>>,
     /// `target`.
     pub(super) target: Option<At<String>>,
+    /// `target-extensions`: further target files, whose operations are added or replace others.
+    pub(super) target_extensions: Vec<At<String>>,
     /// `extends`.
     pub(super) extends: Option<At<String>>,
     /// `[[stage]]` tables, in order.
@@ -143,10 +145,12 @@ impl Reader {
     }
 
     fn header(&mut self, table: &DeTable<'_>, file: &mut PipelineFile) {
-        self.check_keys(table, "in `[pipeline]`", &["name", "description", "target", "extends"]);
+        let known = ["name", "description", "target", "target-extensions", "extends"];
+        self.check_keys(table, "in `[pipeline]`", &known);
         file.name = self.string(table, "name");
         file.description = self.string(table, "description");
         file.target = self.string(table, "target");
+        file.target_extensions = self.strings(table, "target-extensions");
         file.extends = self.string(table, "extends");
     }
 
@@ -234,7 +238,22 @@ impl Reader {
     }
 
     fn string(&mut self, table: &DeTable<'_>, key: &str) -> Option<At<String>> {
-        let value = table.get(key)?;
+        self.text(table.get(key)?, key)
+    }
+
+    fn strings(&mut self, table: &DeTable<'_>, key: &str) -> Vec<At<String>> {
+        let Some(value) = table.get(key) else { return Vec::new() };
+        match value.get_ref() {
+            DeValue::Array(elements) => elements.iter().filter_map(|e| self.text(e, key)).collect(),
+            other => {
+                let help = format!("write `{key} = [\"...\"]`");
+                self.wrong_type(value, key, "an array of strings", other, &help);
+                Vec::new()
+            }
+        }
+    }
+
+    fn text(&mut self, value: Entry<'_, '_>, key: &str) -> Option<At<String>> {
         match value.get_ref() {
             DeValue::String(text) if text.trim().is_empty() => {
                 let message = format!("`{key}` is empty");

@@ -25,6 +25,8 @@ pub struct ResolvedPipeline {
     pub name: String,
     /// File of its target.
     pub target: PathBuf,
+    /// Files that extend the target, each overriding those before it.
+    pub target_extensions: Vec<PathBuf>,
     /// Its stages, in order.
     pub stages: Vec<ResolvedStage>,
 }
@@ -90,7 +92,8 @@ pub fn resolve(
     if !errors.is_empty() {
         return Err(pipeline.reports(errors));
     }
-    Ok(ResolvedPipeline { name: pipeline.name, target: pipeline.target, stages })
+    let Pipeline { name, target, target_extensions, .. } = pipeline;
+    Ok(ResolvedPipeline { name, target, target_extensions, stages })
 }
 
 /// The file that provides the stage's pass.

@@ -414,7 +414,12 @@ mod tests {
             ResolvedStage { plugin: plugin.clone(), index, options: Vec::new() }
         };
         let stages = names.iter().map(stage).collect();
-        let pipeline = ResolvedPipeline { name: "p".into(), target: "t.toml".into(), stages };
+        let pipeline = ResolvedPipeline {
+            name: "p".into(),
+            target: "t.toml".into(),
+            target_extensions: Vec::new(),
+            stages,
+        };
         let (mut module, target, unit) = double_rows();
         let mut units = vec![unit];
         match run(&pipeline, &mut module, &target, &mut units, &mut |_| {}) {
@@ -452,7 +457,12 @@ mod tests {
         let pass = PassDescription { name: "p".into(), version: "0.1.0".into(), info: PassInfo::new("") };
         let plugin = Rc::new(in_process(vec![pass], call));
         let stages = vec![ResolvedStage { plugin, index: 0, options: Vec::new() }; 2];
-        let pipeline = ResolvedPipeline { name: "p".into(), target: "t.toml".into(), stages };
+        let pipeline = ResolvedPipeline {
+            name: "p".into(),
+            target: "t.toml".into(),
+            target_extensions: Vec::new(),
+            stages,
+        };
         let mut seen = Vec::new();
         let mut observe = |moment: Moment<'_>| seen.push((moment.point, moment.units[0].plan.groups().len()));
         // The second stage places the group that the first one added: the edits name group 0.
