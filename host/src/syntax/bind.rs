@@ -1,12 +1,19 @@
 //! Names for operands, and types for results: what the target's operation table says about what was read.
 
+use std::collections::HashMap;
+
 use pipewright_abi::ir::{Attr, AttrValue, DYNAMIC, TileType, attr_kind, type_kind};
 use pipewright_abi::target::{Entry, OperandSpec, attr_flag, operand_flag, operand_kind};
 use pipewright_abi::{TextRange, TypeId};
 
+use super::arith;
 use super::clauses::Clauses;
-use super::parser::{Draft, DraftOperand, Parsed, Parser};
+use super::errors::Parsed;
+use super::parser::{Draft, DraftOperand, Parser};
 use crate::diagnostic::Diagnostic;
+
+/// The attribute by which the generic form tells optional operands apart.
+pub(super) const SEGMENTS: &str = "operandSegmentSizes";
 
 impl<'t> Parser<'t, '_> {
     /// Gives names to operands and inline attributes, and types to results.
@@ -33,12 +40,51 @@ impl<'t> Parser<'t, '_> {
     /// The generic form gives operands by position only.
     pub(super) fn bind_generic(&mut self, draft: &mut Draft<'t>) -> Parsed<()> {
         let Some(entry) = self.entry(draft.name).get().map(|e| self.target.t.entries[e.index()]) else {
+            self.name_predicate(draft);
             return Ok(());
         };
+        self.number_enums(draft, &entry);
+        if self.segments(draft, &entry) {
+            return Ok(());
+        }
         let specs: Vec<(usize, OperandSpec)> =
             entry.operands.of(self.target.t.operands).iter().copied().enumerate().collect();
         let all: Vec<usize> = (0..draft.operands.len()).collect();
-        self.assign(draft, &specs, &all)
+        self.assign(draft, &specs, &all)?;
+        draft.operands.sort_by_key(|o| o.slot);
+        Ok(())
+    }
+
+    /// Names operands by `operandSegmentSizes`: how many there are for each operand of the table entry. The
+    /// attribute says nothing else and goes.
+    fn segments(&mut self, draft: &mut Draft<'t>, entry: &Entry) -> bool {
+        let sizes = self.int_list(draft, SEGMENTS);
+        let total = sizes.iter().try_fold(0usize, |sum, &n| sum.checked_add(usize::try_from(n).ok()?));
+        if sizes.len() != entry.operands.len as usize || total != Some(draft.operands.len()) {
+            return false;
+        }
+        let slots = sizes.iter().enumerate().flat_map(|(slot, &n)| (0..n).map(move |_| slot as u32));
+        for (operand, slot) in draft.operands.iter_mut().zip(slots) {
+            operand.slot = slot;
+        }
+        let strings = self.data.strings.view();
+        draft.attrs.retain(|a| strings.get(a.name) != SEGMENTS);
+        true
+    }
+
+    /// The generic form gives the predicate of a comparison as a number.
+    fn name_predicate(&mut self, draft: &mut Draft<'t>) {
+        let Some(operation) = draft.name.strip_prefix("arith.") else { return };
+        let strings = self.data.strings.view();
+        let Some(attr) = draft.attrs.iter().find(|a| strings.get(a.name) == "predicate") else { return };
+        let value = self.data.tables.attr_values[attr.value.index()];
+        if value.kind == attr_kind::INT
+            && let Some(name) = arith::predicate(operation, value.bits)
+        {
+            let text = self.data.strings.intern(name);
+            self.data.tables.attr_values[attr.value.index()] =
+                AttrValue { kind: attr_kind::ENUM, text, ..Default::default() };
+        }
     }
 
     fn bind_operands(&mut self, draft: &mut Draft<'t>, entry: &Entry) -> Parsed<()> {
@@ -78,6 +124,8 @@ impl<'t> Parser<'t, '_> {
                 (0..draft.operands.len()).filter(|&i| draft.operands[i].group == group).collect();
             self.assign(draft, &of_group, &given)?;
         }
+        // Keywords may stand in any order; the order of the table is the one that everybody can rely on.
+        draft.operands.sort_by_key(|o| o.slot);
         Ok(())
     }
 
@@ -179,13 +227,13 @@ impl<'t> Parser<'t, '_> {
         let ty = self.type_text(self.type_of(operand.value)).to_owned();
         let message =
             format!("operand `{name}` of `{}` must be {}, not `{ty}`", draft.name, kind_names(spec.kinds));
-        self.error(operand.span, message, "this operand")
+        self.error("syntax::operand", operand.span, message, "this operand")
     }
 
     fn missing_operand<T>(&mut self, draft: &Draft<'t>, spec: &OperandSpec) -> Parsed<T> {
         let (name, group) = (self.target.str(spec.name), self.target.str(spec.group));
         let message = format!("`{}` lacks its operand `{name}` {}", draft.name, in_group(group));
-        self.error(draft.name_span, message.trim_end(), "this operation")
+        self.error("syntax::operand", draft.name_span, message.trim_end(), "this operation")
     }
 
     /// Attributes without a name get the names that the table marks as inline, in order. `%x` among them is an
@@ -195,7 +243,8 @@ impl<'t> Parser<'t, '_> {
         let mut names = specs.iter().filter(|a| a.flags & attr_flag::INLINE != 0);
         for &(value, span) in &clauses.inline {
             let Some(spec) = names.next() else {
-                return self.error(span, format!("`{}` has no such attribute", draft.name), "one too many");
+                let message = format!("`{}` has no such attribute", draft.name);
+                return self.error("syntax::attribute", span, message, "one too many");
             };
             let name = self.target.str(spec.name);
             self.push_attr(draft, name, value, span);
@@ -240,26 +289,24 @@ impl<'t> Parser<'t, '_> {
         if plain.is_empty() || types.is_empty() {
             return;
         }
-        let mut own: Vec<TypeId> = plain.iter().map(|o| self.type_of(o.value)).collect();
-        let written: Vec<TypeId> = types.iter().map(|&(ty, _)| ty).collect();
-        let fits = own.contains(&self.error_type)
-            || written.iter().all(|ty| match own.iter().position(|o| o == ty) {
-                Some(found) => {
-                    own.swap_remove(found);
-                    true
-                }
-                None => false,
-            });
-        if fits {
+        let mut left: HashMap<TypeId, usize> = HashMap::new();
+        for operand in &plain {
+            *left.entry(self.type_of(operand.value)).or_default() += 1;
+        }
+        if left.contains_key(&self.error_type) {
             return;
         }
-        // The operand that most likely is meant: the one in the type's place.
         for (index, &(ty, at)) in types.iter().enumerate() {
-            if let Some(&operand) = plain.get(index).or(plain.last())
-                && !plain.iter().any(|o| self.type_of(o.value) == ty)
-            {
-                self.check_type(operand, ty, at);
-                return;
+            match left.get_mut(&ty) {
+                Some(count) if *count > 0 => *count -= 1,
+                Some(_) => {}
+                None => {
+                    // The operand that most likely is meant: the one in the type's place.
+                    if let Some(&operand) = plain.get(index).or(plain.last()) {
+                        self.check_type(operand, ty, at);
+                    }
+                    return;
+                }
             }
         }
     }
@@ -276,14 +323,17 @@ impl<'t> Parser<'t, '_> {
             return Ok((results.clone(), written));
         }
         let named: usize = draft.results.iter().map(|r| r.count).sum();
-        if named == 0 {
+        let spec = entry.and_then(|e| e.results.of(self.target.t.operands).first());
+        let certain = spec.is_some_and(|s| s.flags & (operand_flag::OPTIONAL | operand_flag::VARIADIC) == 0);
+        // A result exists even if nothing names it.
+        if named == 0 && !certain {
             return Ok((Vec::new(), written));
         }
-        let spec = entry.and_then(|e| e.results.of(self.target.t.operands).first());
         let Some(spec) = spec else {
             if entry.is_some() {
                 let span = draft.results[0].span;
-                return self.error(span, format!("`{}` has no result", draft.name), "named here");
+                let message = format!("`{}` has no result", draft.name);
+                return self.error("syntax::result-count", span, message, "named here");
             }
             let last = clauses.types.last().map_or(Vec::new(), |&(ty, _)| vec![ty]);
             return Ok((last, written.saturating_sub(1)));
@@ -298,9 +348,23 @@ impl<'t> Parser<'t, '_> {
         let operands = draft.operands.iter().filter(|o| o.group.is_empty()).count();
         Ok(match clauses.types.last() {
             Some(&(ty, _)) if spec.kinds & memory != 0 || written > operands => (vec![ty], written - 1),
-            _ if spec.kinds & operand_kind::INDEX != 0 => (vec![self.types.index(&mut self.data)], written),
-            _ => (vec![self.types.int(&mut self.data, 64)], written),
+            _ => (self.scalar_results(entry), written),
         })
+    }
+
+    /// The types of results that are numbers and whose types are not written.
+    fn scalar_results(&mut self, entry: Option<&Entry>) -> Vec<TypeId> {
+        let specs = entry.map_or(&[][..], |e| e.results.of(self.target.t.operands));
+        let loose = operand_flag::OPTIONAL | operand_flag::VARIADIC;
+        let mut types = Vec::new();
+        for spec in specs.iter().filter(|s| s.flags & loose == 0) {
+            types.push(if spec.kinds & operand_kind::INDEX != 0 {
+                self.types.index(&mut self.data)
+            } else {
+                self.types.int(&mut self.data, 64)
+            });
+        }
+        types
     }
 
     /// The type of a partition whose result type is not written: static extents where the sizes are constants.

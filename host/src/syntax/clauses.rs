@@ -7,7 +7,8 @@
 use pipewright_abi::TextRange;
 use pipewright_abi::ir::{Attr, AttrValue, attr_kind};
 
-use super::parser::{Draft, DraftOperand, Parsed, Parser};
+use super::errors::Parsed;
+use super::parser::{Draft, DraftOperand, Parser};
 
 /// What the clauses of one operation say beyond operands and attributes.
 #[derive(Default)]
@@ -25,7 +26,7 @@ impl<'t> Parser<'t, '_> {
         let mut clauses = Clauses::default();
         let takes_body = self.class(draft.name) == "region";
         loop {
-            if self.cursor.at_end() || self.cursor.starts_operation() {
+            if self.cursor.at_end() || self.starts_operation() {
                 break;
             }
             match self.cursor.byte() {
@@ -60,7 +61,7 @@ impl<'t> Parser<'t, '_> {
                 }
                 b'-' if self.cursor.text[self.cursor.at..].starts_with("->") => {
                     self.cursor.eat("->");
-                    clauses.results = Some(self.type_or_list()?);
+                    clauses.results = Some(self.bare_results(draft)?);
                 }
                 b'<' | b'#' | b'@' | b'"' | b'-' | b'0'..=b'9' => self.inline(&mut clauses)?,
                 _ => {
@@ -78,6 +79,16 @@ impl<'t> Parser<'t, '_> {
         self.bind(draft, clauses)
     }
 
+    /// `T`, `(T, T)`, or as many types without parentheses as there are results.
+    fn bare_results(&mut self, draft: &Draft<'t>) -> Parsed<Vec<pipewright_abi::TypeId>> {
+        let mut types = self.type_or_list()?;
+        let named: usize = draft.results.iter().map(|r| r.count).sum();
+        while types.len() < named && self.cursor.eat(",") {
+            types.push(self.ty()?);
+        }
+        Ok(types)
+    }
+
     /// The class of textual form that the table gives an operation; empty if it is not in the table.
     fn class(&self, name: &str) -> &str {
         let entry = self.entry(name).get();
@@ -85,8 +96,8 @@ impl<'t> Parser<'t, '_> {
     }
 
     fn operand(&mut self, draft: &mut Draft<'t>, group: &'t str) -> Parsed<()> {
-        let (value, span) = self.value_use()?;
-        draft.operands.push(DraftOperand { value, span, group, slot: u32::MAX });
+        let value = self.value_use()?;
+        draft.operands.push(DraftOperand::new(value, group));
         Ok(())
     }
 
@@ -157,14 +168,22 @@ impl<'t> Parser<'t, '_> {
 
     /// `(%a, %b {k = v} : T, T)`; operands may carry their types one by one.
     fn group(&mut self, draft: &mut Draft<'t>, clauses: &mut Clauses, name: &'t str) -> Parsed<()> {
+        self.nested("groups", |this| this.group_inside(draft, clauses, name))
+    }
+
+    fn group_inside(&mut self, draft: &mut Draft<'t>, clauses: &mut Clauses, name: &'t str) -> Parsed<()> {
         let open = self.cursor.peek_at();
         self.expect("(")?;
         let mut untyped = draft.operands.len();
         loop {
+            let new_line = self.at_new_line();
             match self.cursor.peek() {
                 b')' => {
                     self.cursor.eat(")");
                     break;
+                }
+                _ if self.cursor.at_end() || (new_line && self.starts_operation()) => {
+                    return self.unclosed(open);
                 }
                 b'%' => {
                     self.operand(draft, name)?;
@@ -181,10 +200,6 @@ impl<'t> Parser<'t, '_> {
                 b':' => {
                     self.cursor.eat(":");
                     self.group_types(draft, &mut untyped)?;
-                }
-                0 if self.cursor.at_end() => {
-                    let span = TextRange { start: open as u32, end: open as u32 + 1 };
-                    return self.error(span, "this `(` is never closed", "opened here");
                 }
                 b'<' | b'#' | b'@' | b'"' | b'-' | b'0'..=b'9' => self.inline(clauses)?,
                 _ => {
@@ -224,7 +239,8 @@ impl<'t> Parser<'t, '_> {
             let ty = self.ty()?;
             let at = self.span_from(at);
             let Some(&operand) = draft.operands.get(*untyped) else {
-                return self.error(at, "more types than operands", "a type without an operand");
+                let message = "more types than operands";
+                return self.error("syntax::type-count", at, message, "a type without an operand");
             };
             self.check_type(operand, ty, at);
             *untyped += 1;
@@ -260,7 +276,11 @@ impl<'t> Parser<'t, '_> {
         self.expect("[")?;
         let mut numbers: Vec<Attr> = Vec::new();
         while !self.cursor.eat("]") {
+            let new_line = self.at_new_line();
             match self.cursor.peek() {
+                _ if self.cursor.at_end() || (new_line && self.starts_operation()) => {
+                    return self.unclosed(start);
+                }
                 b'%' => self.operand(draft, name)?,
                 b'-' | b'0'..=b'9' if !name.is_empty() => {
                     let at = self.cursor.at;
@@ -271,14 +291,10 @@ impl<'t> Parser<'t, '_> {
                 }
                 _ => self.inline(clauses)?,
             }
-            if !self.cursor.eat(",") && self.cursor.peek() != b']' {
-                return self.expected("`,` or `]`");
-            }
+            self.more(start, "]")?;
         }
         if !numbers.is_empty() {
-            let attrs = &mut self.data.tables.attrs;
-            let children = pipewright_abi::Range::new(attrs.len(), attrs.len() + numbers.len());
-            attrs.extend(numbers);
+            let children = self.children(numbers);
             let span = self.span_from(start);
             self.push_attr(
                 draft,

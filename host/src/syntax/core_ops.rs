@@ -1,9 +1,10 @@
-//! Operations with a grammar of their own: the generic form, modules and functions, `arith`, `scf`.
+//! Reading one operation, whatever its grammar; the generic form, modules, functions and calls.
 
-use pipewright_abi::ir::{AttrValue, attr_kind, type_kind};
-use pipewright_abi::{OpId, TextRange, TypeId};
+use pipewright_abi::ir::{Attr, AttrValue, Body, attr_kind, type_kind};
+use pipewright_abi::{OpId, StrId, TextRange, TypeId};
 
-use super::parser::{Draft, DraftOperand, Failed, Parsed, Parser, ResultName};
+use super::errors::{Failed, Parsed, counted};
+use super::parser::{Draft, DraftOperand, Parser, ResultName};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 
 impl<'t> Parser<'t, '_> {
@@ -51,7 +52,8 @@ impl<'t> Parser<'t, '_> {
             "scf.execute_region" => self.execute_region(&mut draft),
             "arith.constant" => self.constant(&mut draft),
             _ if name.starts_with("arith.") => self.arithmetic(&mut draft),
-            _ => self.clauses(&mut draft),
+            _ if self.is_known_dialect(name) => self.clauses(&mut draft),
+            _ => self.unknown(&draft),
         };
         match read {
             Ok(()) => {
@@ -61,82 +63,136 @@ impl<'t> Parser<'t, '_> {
             }
             Err(Failed) => {
                 // What it would have defined exists, so that its uses are not reported too.
-                draft.operands.clear();
-                draft.bodies.clear();
-                draft.result_types.clear();
+                draft.abandon();
                 self.finish(draft);
                 Err(Failed)
             }
         }
     }
 
+    /// Whether the pretty form of an operation of this dialect can be guessed. The dialects that are read by name
+    /// have none but those, and a name without a dialect is a slip.
+    fn is_known_dialect(&self, name: &str) -> bool {
+        let dialect = name.split_once('.').map_or("", |(dialect, _)| dialect);
+        !matches!(dialect, "" | "builtin" | "func" | "scf" | "cf")
+            || name == "builtin.unrealized_conversion_cast"
+            || self.entry(name).is_some()
+    }
+
+    fn unknown(&mut self, draft: &Draft<'t>) -> Parsed<()> {
+        let name = draft.name;
+        let entries = self.target.t.entries.iter().map(|e| self.target.str(e.name));
+        let known = CORE.iter().copied().chain(entries);
+        let bare = |known: &str| known.split_once('.').map_or("", |(_, rest)| rest) == name;
+        let likely = known.clone().find(|known| bare(known)).or_else(|| did_you_mean(name, known));
+        let help = match likely {
+            _ if name.starts_with("cf.") => {
+                "control flow must be structured: `scf.if`, `scf.for`, `scf.while`".into()
+            }
+            Some(likely) => format!("did you mean `{likely}`?"),
+            None => match name.split_once('.') {
+                Some((dialect, _)) => {
+                    let of_dialect = |known: &&&str| known.split_once('.').is_some_and(|(d, _)| d == dialect);
+                    let known: Vec<_> = CORE.iter().filter(of_dialect).copied().collect();
+                    format!("of this dialect there is {}", known.join(", "))
+                }
+                None => "an operation starts with its dialect, `pto.tload`".into(),
+            },
+        };
+        let diagnostic = Diagnostic::error("syntax::unknown-op", format!("there is no operation `{name}`"));
+        Err(self.report(diagnostic.label(draft.name_span, "this operation").help(help)))
+    }
+
     /// `"name"(operands) <{properties}> ({bodies}) {attrs} : (types) -> types`
     fn generic(&mut self, start: usize, results: Vec<ResultName<'t>>) -> Parsed<OpId> {
         let name_start = self.cursor.at;
-        if self.cursor.string().is_none() {
-            return self.expected("an operation name in quotes");
-        }
+        self.string()?;
         let name_span = self.span_from(name_start);
         let name = full_name(&self.cursor.text[name_start + 1..self.cursor.at - 1]);
         let mut draft = self.draft(name, start, name_span, results);
+        let id = draft.id;
+        let read = self.generic_parts(&mut draft).and_then(|()| self.location());
+        if read.is_err() {
+            draft.abandon();
+        }
+        self.finish(draft);
+        read.map(|()| id)
+    }
+
+    fn generic_parts(&mut self, draft: &mut Draft<'t>) -> Parsed<()> {
+        let open = self.cursor.peek_at();
         self.expect("(")?;
         while !self.cursor.eat(")") {
-            let (value, span) = self.value_use()?;
-            draft.operands.push(DraftOperand { value, span, group: "", slot: u32::MAX });
-            if !self.cursor.eat(",") && self.cursor.peek() != b')' {
-                return self.expected("`,` or `)`");
-            }
+            let value = self.value_use()?;
+            draft.operands.push(DraftOperand::new(value, ""));
+            self.more(open, ")")?;
         }
-        if self.cursor.eat("[") {
-            // Successors: control flow between blocks, which lowering refuses by the operation's name.
-            while !self.cursor.eat("]") {
-                if self.cursor.sigil_name(b'^').is_none() && !self.cursor.eat(",") {
-                    return self.expected("a block");
-                }
-            }
+        if self.cursor.peek() == b'[' {
+            let span = self.here();
+            let message = format!("`{}` jumps between blocks", draft.name);
+            let help = "control flow must be structured: `scf.if`, `scf.for`, `scf.while`";
+            let diagnostic = Diagnostic::error("syntax::unstructured", message);
+            return Err(self.report(diagnostic.label(span, "to these").help(help)));
         }
         if self.cursor.eat("<") {
             self.attr_dict(&mut draft.attrs)?;
             self.expect(">")?;
         }
+        let open = self.cursor.peek_at();
         if self.cursor.eat("(") {
-            let isolated = (name == "func.func").then(|| self.isolate_scope());
-            while !self.cursor.eat(")") {
-                let body = self.body(&[])?;
-                draft.bodies.push(body);
-                if !self.cursor.eat(",") && self.cursor.peek() != b')' {
-                    return self.expected("`,` or `)`");
-                }
-            }
+            let isolated = (draft.name == "func.func").then(|| self.isolate_scope());
+            let read = self.generic_bodies(draft, open);
             if let Some(scope) = isolated {
                 self.restore_scope(scope);
             }
+            read?;
         }
         self.attr_dict(&mut draft.attrs)?;
         self.expect(":")?;
         let at = self.cursor.peek_at();
         let ty = self.ty()?;
         let at = self.span_from(at);
-        let record = self.data.tables.types[ty.index()];
-        if record.kind != type_kind::FUNCTION {
-            return self.error(at, "expected a function type `(operands) -> results`", "this type");
-        }
-        let children = record.children.of(&self.data.tables.type_lists).to_vec();
-        let (params, returned) = children.split_at(record.detail as usize);
+        let Some((params, returned)) = self.function_parts(ty) else {
+            let message = "expected a function type `(operands) -> results`";
+            return self.error("syntax::type", at, message, "this type");
+        };
         if params.len() != draft.operands.len() {
-            let message = format!("{} operands with {} types", draft.operands.len(), params.len());
-            return self.error(at, message, "these types");
+            let (operands, types) = (draft.operands.len(), params.len());
+            let message = format!("{} with {}", counted(operands, "operand"), counted(types, "type"));
+            return self.error("syntax::type-count", at, message, "these types");
         }
         for (index, &param) in params.iter().enumerate() {
             self.check_type(draft.operands[index], param, at);
         }
-        draft.result_types = returned.to_vec();
-        self.check_result_count(&draft)?;
-        self.bind_generic(&mut draft)?;
-        self.location()?;
-        let id = draft.id;
-        self.finish(draft);
-        Ok(id)
+        draft.result_types = returned;
+        self.check_result_count(draft)?;
+        self.bind_generic(draft)
+    }
+
+    fn generic_bodies(&mut self, draft: &mut Draft<'t>, open: usize) -> Parsed<()> {
+        while !self.cursor.eat(")") {
+            let start = self.cursor.peek_at();
+            let mut ahead = self.cursor;
+            let body = if ahead.eat("{") && ahead.eat("}") {
+                // Nothing between the braces is no block at all: a declaration, an absent else part.
+                self.cursor = ahead;
+                Body { span: self.span_from(start), ..Body::default() }
+            } else {
+                self.body(&[])?
+            };
+            draft.bodies.push(body);
+            self.more(open, ")")?;
+        }
+        Ok(())
+    }
+
+    /// Parameters and results of a function type.
+    pub(super) fn function_parts(&self, ty: TypeId) -> Option<(Vec<TypeId>, Vec<TypeId>)> {
+        let record = self.data.tables.types[ty.index()];
+        let children = record.children.of(&self.data.tables.type_lists);
+        let parts = || children.split_at_checked(record.detail as usize);
+        let (params, results) = (record.kind == type_kind::FUNCTION).then(parts)??;
+        Some((params.to_vec(), results.to_vec()))
     }
 
     /// As many names as results.
@@ -147,16 +203,17 @@ impl<'t> Parser<'t, '_> {
             return Ok(());
         }
         let span = draft.results.first().map_or(draft.name_span, |r| r.span);
-        let plural = if made == 1 { "" } else { "s" };
-        self.error(span, format!("`{}` has {made} result{plural}, not {named}", draft.name), "named here")
+        let message = format!("`{}` has {}, not {named}", draft.name, counted(made, "result"));
+        self.error("syntax::result-count", span, message, "named here")
     }
 
     /// `loc(...)`, which nothing looks at.
-    fn location(&mut self) -> Parsed<()> {
+    pub(super) fn location(&mut self) -> Parsed<()> {
         if self.cursor.peek_word() == "loc" {
             self.cursor.word();
-            if self.cursor.peek() == b'(' && self.cursor.balanced().is_none() {
-                return self.expected("a closing `)`");
+            let open = self.cursor.peek_at();
+            if self.cursor.byte() == b'(' && self.cursor.balanced().is_none() {
+                return self.unclosed(open);
             }
         }
         Ok(())
@@ -191,8 +248,9 @@ impl<'t> Parser<'t, '_> {
         };
         let span = self.span_from(start);
         self.push_text_attr(draft, "sym_name", attr_kind::STRING, name, span);
+        let open = self.cursor.peek_at();
         self.expect("(")?;
-        let (mut args, mut params) = (Vec::new(), Vec::new());
+        let (mut args, mut params, mut notes) = (Vec::new(), Vec::new(), Vec::new());
         while !self.cursor.eat(")") {
             let start = self.cursor.peek_at();
             if let Some(name) = self.cursor.value_name() {
@@ -204,15 +262,23 @@ impl<'t> Parser<'t, '_> {
             } else {
                 params.push(self.ty()?);
             }
-            // Attributes of parameters say nothing that is used.
-            self.attr_dict(&mut Vec::new())?;
-            self.location()?;
-            if !self.cursor.eat(",") && self.cursor.peek() != b')' {
-                return self.expected("`,` or `)` in the parameter list");
+            let start = self.cursor.peek_at();
+            if self.cursor.byte() == b'{' && !self.is_dict() {
+                return self.unclosed(open);
             }
+            let mut dict = Vec::new();
+            self.attr_dict(&mut dict)?;
+            notes.push((dict, self.span_from(start)));
+            self.location()?;
+            self.more(open, ")")?;
         }
+        self.parameter_attrs(draft, notes);
         let results = if self.cursor.eat("->") { self.type_or_list()? } else { Vec::new() };
         let ty = self.types.function(&mut self.data, &params, &results);
+        if self.types.is_exhausted() {
+            let message = "types with all their aliases written out are too long";
+            return self.error("syntax::type", span, message, "in this signature");
+        }
         let span = self.span_from(start);
         self.push_attr(
             draft,
@@ -225,19 +291,47 @@ impl<'t> Parser<'t, '_> {
         }
         if self.cursor.peek() == b'{' {
             if args.len() != params.len() {
-                return self.error(
-                    span,
-                    "a function with a body names its parameters",
-                    "parameters without names",
-                );
+                let message = "a function with a body names its parameters";
+                return self.error("syntax::parameters", span, message, "parameters without names");
             }
             let scope = self.isolate_scope();
-            // An empty list of parameters still makes the first block.
             let body = self.body(&args);
             self.restore_scope(scope);
             draft.bodies.push(body?);
         }
         Ok(())
+    }
+
+    /// Whether the brace at the cursor opens a dictionary and not a body.
+    fn is_dict(&self) -> bool {
+        let mut ahead = self.cursor;
+        ahead.eat("{");
+        let open = ahead.at;
+        if ahead.peek() == b'}' || ahead.byte() == b'"' {
+            return true;
+        }
+        if ahead.text[open..ahead.at].contains('\n') {
+            return false;
+        }
+        ahead.word().is_some() && matches!(ahead.peek(), b'=' | b',' | b'}')
+    }
+
+    /// Attributes of parameters, if there are any: one dictionary for each parameter.
+    fn parameter_attrs(&mut self, draft: &mut Draft<'t>, notes: Vec<(Vec<Attr>, TextRange)>) {
+        let (Some((_, first)), Some((_, last))) = (notes.first(), notes.last()) else { return };
+        let span = TextRange { start: first.start, end: last.end };
+        if notes.iter().all(|(dict, _)| dict.is_empty()) {
+            return;
+        }
+        let mut dicts = Vec::new();
+        for (dict, span) in notes {
+            let value =
+                AttrValue { kind: attr_kind::DICT, children: self.children(dict), ..Default::default() };
+            dicts.push(Attr { name: StrId::NONE, value: self.attr(value), span });
+        }
+        let value =
+            AttrValue { kind: attr_kind::ARRAY, children: self.children(dicts), ..Default::default() };
+        self.push_attr(draft, "arg_attrs", value, span);
     }
 
     /// `@f(%a) : (T) -> T`
@@ -256,16 +350,15 @@ impl<'t> Parser<'t, '_> {
         let at = self.cursor.peek_at();
         let ty = self.ty()?;
         let at = self.span_from(at);
-        let record = self.data.tables.types[ty.index()];
-        let children = record.children.of(&self.data.tables.type_lists).to_vec();
-        if record.kind != type_kind::FUNCTION || record.detail as usize != draft.operands.len() {
-            return self.error(at, "expected a function type with a type for each argument", "this type");
-        }
-        let (params, results) = children.split_at(record.detail as usize);
+        let parts = self.function_parts(ty).filter(|(params, _)| params.len() == draft.operands.len());
+        let Some((params, results)) = parts else {
+            let message = "expected a function type with a type for each argument";
+            return self.error("syntax::type", at, message, "this type");
+        };
         for (index, &param) in params.iter().enumerate() {
             self.check_type(draft.operands[index], param, at);
         }
-        draft.result_types = results.to_vec();
+        draft.result_types = results;
         self.check_result_count(draft)
     }
 
@@ -279,7 +372,7 @@ impl<'t> Parser<'t, '_> {
             untyped = draft.operands.len();
         }
         self.attr_dict(&mut draft.attrs)?;
-        if self.cursor.peek() == b'%' && !self.cursor.starts_operation() {
+        if self.cursor.peek() == b'%' && !self.starts_operation() {
             self.operand_list(draft, ":")?;
             self.expect(":")?;
             self.typed_operands(draft, untyped)?;
@@ -287,260 +380,11 @@ impl<'t> Parser<'t, '_> {
         Ok(())
     }
 
-    /// `%iv = %lb to %ub step %step iter_args(%a = %x) -> (T) : T { body }`
-    fn for_loop(&mut self, draft: &mut Draft<'t>) -> Parsed<()> {
-        self.cursor.eat_word("unsigned");
-        let start = self.cursor.peek_at();
-        let Some(name) = self.cursor.value_name() else {
-            return self.expected("the loop variable (`%name`)");
-        };
-        let span = self.span_from(start);
-        self.expect("=")?;
-        for (index, word) in ["to", "step", ""].into_iter().enumerate() {
-            let (value, span) = self.value_use()?;
-            draft.operands.push(DraftOperand { value, span, group: "", slot: index as u32 });
-            if !word.is_empty() && !self.cursor.eat_word(word) {
-                return self.expected(&format!("`{word}`"));
-            }
-        }
-        let mut args = vec![(name, TypeId::NONE, span)];
-        if self.cursor.eat_word("iter_args") {
-            args.extend(self.initialized(draft)?);
-            if self.cursor.eat("->") {
-                draft.result_types = self.type_or_list()?;
-            }
-        }
-        let ty = if self.cursor.eat(":") { self.ty()? } else { self.types.index(&mut self.data) };
-        args[0].1 = ty;
-        for &operand in draft.operands[..3].to_vec().iter() {
-            self.check_type(operand, ty, operand.span);
-        }
-        if draft.result_types.len() + 1 != args.len() {
-            let message =
-                format!("{} iteration arguments with {} types", args.len() - 1, draft.result_types.len());
-            return self.error(draft.name_span, message, "in this loop");
-        }
-        self.check_result_count(draft)?;
-        let body = self.body(&args)?;
-        draft.bodies.push(body);
-        self.attr_dict(&mut draft.attrs)
-    }
-
-    /// `(%a = %x, ...)`: the initial values are appended to the operands.
-    fn initialized(&mut self, draft: &mut Draft<'t>) -> Parsed<Vec<(&'t str, TypeId, TextRange)>> {
-        self.expect("(")?;
-        let mut args = Vec::new();
-        while !self.cursor.eat(")") {
-            let start = self.cursor.peek_at();
-            let Some(name) = self.cursor.value_name() else {
-                return self.expected("an argument (`%name = %init`)");
-            };
-            let span = self.span_from(start);
-            self.expect("=")?;
-            let (value, use_span) = self.value_use()?;
-            args.push((name, self.type_of(value), span));
-            draft.operands.push(DraftOperand { value, span: use_span, group: "", slot: u32::MAX });
-            if !self.cursor.eat(",") && self.cursor.peek() != b')' {
-                return self.expected("`,` or `)`");
-            }
-        }
-        Ok(args)
-    }
-
-    fn branch(&mut self, draft: &mut Draft<'t>) -> Parsed<()> {
-        let (value, span) = self.value_use()?;
-        draft.operands.push(DraftOperand { value, span, group: "", slot: 0 });
-        if self.cursor.eat("->") {
-            draft.result_types = self.type_or_list()?;
-        }
-        self.check_result_count(draft)?;
-        let then = self.body(&[])?;
-        draft.bodies.push(then);
-        if self.cursor.eat_word("else") {
-            let otherwise = self.body(&[])?;
-            draft.bodies.push(otherwise);
-        }
-        self.attr_dict(&mut draft.attrs)
-    }
-
-    /// `(%a = %x) : (T) -> T { before } do { ^bb0(%b: T): after }`
-    fn while_loop(&mut self, draft: &mut Draft<'t>) -> Parsed<()> {
-        let mut args = if self.cursor.peek() == b'(' { self.initialized(draft)? } else { Vec::new() };
-        self.expect(":")?;
-        let at = self.cursor.peek_at();
-        let ty = self.ty()?;
-        let at = self.span_from(at);
-        let record = self.data.tables.types[ty.index()];
-        let children = record.children.of(&self.data.tables.type_lists).to_vec();
-        if record.kind != type_kind::FUNCTION || record.detail as usize != args.len() {
-            return self.error(
-                at,
-                "expected a function type with a type for each initial value",
-                "this type",
-            );
-        }
-        let (params, results) = children.split_at(record.detail as usize);
-        for (arg, &param) in args.iter_mut().zip(params) {
-            arg.1 = param;
-        }
-        draft.result_types = results.to_vec();
-        self.check_result_count(draft)?;
-        let before = self.body(&args)?;
-        draft.bodies.push(before);
-        if !self.cursor.eat_word("do") {
-            return self.expected("`do`");
-        }
-        let after = self.body(&[])?;
-        draft.bodies.push(after);
-        if self.cursor.eat_word("attributes") {
-            self.attr_dict(&mut draft.attrs)?;
-        }
-        Ok(())
-    }
-
-    /// `%x -> T case 0 { .. } default { .. }`: the default body is the first, as in the generic form.
-    fn index_switch(&mut self, draft: &mut Draft<'t>) -> Parsed<()> {
-        let (value, span) = self.value_use()?;
-        draft.operands.push(DraftOperand { value, span, group: "", slot: 0 });
-        self.attr_dict(&mut draft.attrs)?;
-        if self.cursor.eat("->") {
-            draft.result_types = self.type_or_list()?;
-        }
-        self.check_result_count(draft)?;
-        let start = self.cursor.peek_at();
-        let (mut cases, mut bodies) = (Vec::new(), Vec::new());
-        while self.cursor.eat_word("case") {
-            let value = self.number_attr()?;
-            let value = self.attr(value);
-            let span = self.span_from(start);
-            cases.push(pipewright_abi::ir::Attr { name: pipewright_abi::StrId::NONE, value, span });
-            let body = self.body(&[])?;
-            bodies.push(body);
-        }
-        if !self.cursor.eat_word("default") {
-            return self.expected("`case` or `default`");
-        }
-        let default = self.body(&[])?;
-        draft.bodies.push(default);
-        draft.bodies.extend(bodies);
-        let attrs = &mut self.data.tables.attrs;
-        let children = pipewright_abi::Range::new(attrs.len(), attrs.len() + cases.len());
-        attrs.extend(cases);
-        let span = self.span_from(start);
-        self.push_attr(
-            draft,
-            "cases",
-            AttrValue { kind: attr_kind::ARRAY, children, ..Default::default() },
-            span,
-        );
-        Ok(())
-    }
-
-    fn execute_region(&mut self, draft: &mut Draft<'t>) -> Parsed<()> {
-        if self.cursor.eat("->") {
-            draft.result_types = self.type_or_list()?;
-        }
-        self.check_result_count(draft)?;
-        let body = self.body(&[])?;
-        draft.bodies.push(body);
-        self.attr_dict(&mut draft.attrs)
-    }
-
-    /// `value : type`; `true`.
-    fn constant(&mut self, draft: &mut Draft<'t>) -> Parsed<()> {
-        self.attr_dict(&mut draft.attrs)?;
-        let start = self.cursor.peek_at();
-        let value = self.attr_value_record()?;
-        let span = self.span_from(start);
-        let ty = match value.kind {
-            attr_kind::BOOL => self.types.int(&mut self.data, 1),
-            _ if value.ty.is_some() => value.ty,
-            _ => return self.error(span, "a constant needs a type", "write `: type` behind it"),
-        };
-        self.push_attr(draft, "value", value, span);
-        draft.result_types = vec![ty];
-        self.check_result_count(draft)
-    }
-
-    /// `arith`: `[predicate,] %a, %b [flags] : T [to T]`.
-    fn arithmetic(&mut self, draft: &mut Draft<'t>) -> Parsed<()> {
-        let operation = &draft.name["arith.".len()..];
-        if !ARITH.contains(&operation) {
-            let known = did_you_mean(operation, ARITH.iter().copied());
-            let help = known.map_or(String::new(), |k| format!("did you mean `arith.{k}`?"));
-            let diagnostic =
-                Diagnostic::error("syntax::unknown-op", format!("there is no operation `{}`", draft.name));
-            return Err(
-                self.report(diagnostic.label(draft.name_span, "not in the `arith` dialect").help(help))
-            );
-        }
-        if matches!(operation, "cmpi" | "cmpf") {
-            let start = self.cursor.peek_at();
-            let Some(predicate) = self.cursor.word() else {
-                return self.expected("a comparison (`eq`, `slt`, ..)");
-            };
-            let span = self.span_from(start);
-            self.push_text_attr(draft, "predicate", attr_kind::ENUM, predicate, span);
-            self.expect(",")?;
-        }
-        self.operand_list(draft, ":")?;
-        while let word @ ("overflow" | "fastmath" | "exact" | "nneg") = self.cursor.peek_word() {
-            let _ = word;
-            self.cursor.word();
-            if self.cursor.peek() == b'<' && self.cursor.balanced().is_none() {
-                return self.expected("a closing `>`");
-            }
-        }
-        self.attr_dict(&mut draft.attrs)?;
-        self.expect(":")?;
-        let at = self.cursor.peek_at();
-        let mut ty = self.ty()?;
-        let mut at_span = self.span_from(at);
-        let mut second = None;
-        if self.cursor.eat(",") {
-            let at = self.cursor.peek_at();
-            second = Some(self.ty()?);
-            at_span = self.span_from(at);
-        }
-        let operands = match operation {
-            "select" => 3,
-            "negf" => 1,
-            _ if CASTS.contains(&operation) => 1,
-            _ => 2,
-        };
-        if draft.operands.len() != operands {
-            let message = format!("`{}` has {operands} operands, not {}", draft.name, draft.operands.len());
-            return self.error(draft.name_span, message, "this operation");
-        }
-        if operation == "select"
-            && let Some(second) = second
-        {
-            ty = second;
-        }
-        let from = if operation == "select" { 1 } else { 0 };
-        for operand in draft.operands[from..].to_vec() {
-            self.check_type(operand, ty, at_span);
-        }
-        draft.result_types = match operation {
-            "cmpi" | "cmpf" => vec![self.types.int(&mut self.data, 1)],
-            "addui_extended" => vec![ty, second.unwrap_or(self.error_type)],
-            "mulsi_extended" | "mului_extended" => vec![ty, ty],
-            _ if CASTS.contains(&operation) => {
-                if !self.cursor.eat_word("to") {
-                    return self.expected("`to` and the type of the result");
-                }
-                vec![self.ty()?]
-            }
-            _ => vec![ty],
-        };
-        self.check_result_count(draft)
-    }
-
     /// `%a, %b` up to `end` (which is not taken).
     pub(super) fn operand_list(&mut self, draft: &mut Draft<'t>, end: &str) -> Parsed<()> {
         while self.cursor.peek() == b'%' {
-            let (value, span) = self.value_use()?;
-            draft.operands.push(DraftOperand { value, span, group: "", slot: u32::MAX });
+            let value = self.value_use()?;
+            draft.operands.push(DraftOperand::new(value, ""));
             if !self.cursor.eat(",") {
                 return Ok(());
             }
@@ -566,6 +410,21 @@ impl<'t> Parser<'t, '_> {
     }
 }
 
+/// Operations that are read by name.
+const CORE: &[&str] = &[
+    "builtin.module",
+    "func.func",
+    "func.call",
+    "func.return",
+    "scf.condition",
+    "scf.execute_region",
+    "scf.for",
+    "scf.if",
+    "scf.index_switch",
+    "scf.while",
+    "scf.yield",
+];
+
 /// The name with its dialect.
 fn full_name(written: &str) -> &str {
     match written {
@@ -576,70 +435,3 @@ fn full_name(written: &str) -> &str {
         _ => written,
     }
 }
-
-const CASTS: &[&str] = &[
-    "index_cast",
-    "index_castui",
-    "extsi",
-    "extui",
-    "trunci",
-    "sitofp",
-    "uitofp",
-    "fptosi",
-    "fptoui",
-    "extf",
-    "truncf",
-    "bitcast",
-];
-
-const ARITH: &[&str] = &[
-    "addf",
-    "addi",
-    "addui_extended",
-    "andi",
-    "bitcast",
-    "ceildivsi",
-    "ceildivui",
-    "cmpf",
-    "cmpi",
-    "constant",
-    "divf",
-    "divsi",
-    "divui",
-    "extf",
-    "extsi",
-    "extui",
-    "floordivsi",
-    "fptosi",
-    "fptoui",
-    "index_cast",
-    "index_castui",
-    "maximumf",
-    "maxnumf",
-    "maxsi",
-    "maxui",
-    "minimumf",
-    "minnumf",
-    "minsi",
-    "minui",
-    "mulf",
-    "muli",
-    "mulsi_extended",
-    "mului_extended",
-    "negf",
-    "ori",
-    "remf",
-    "remsi",
-    "remui",
-    "select",
-    "shli",
-    "shrsi",
-    "shrui",
-    "sitofp",
-    "subf",
-    "subi",
-    "truncf",
-    "trunci",
-    "uitofp",
-    "xori",
-];

@@ -8,11 +8,24 @@
 pub(super) struct Cursor<'t> {
     pub(super) text: &'t str,
     pub(super) at: usize,
+    /// Where the last token ended, if white space behind it was skipped.
+    token_end: usize,
+    /// Where the last skipping of white space stopped.
+    skipped_to: usize,
 }
 
 impl<'t> Cursor<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, at: 0 }
+        Self::starting_at(text, 0)
+    }
+
+    pub(super) fn starting_at(text: &'t str, at: usize) -> Self {
+        Self { text, at, token_end: at, skipped_to: at }
+    }
+
+    /// Where the last token ended: the position, unless white space was skipped since.
+    pub(super) fn end(&self) -> usize {
+        if self.at == self.skipped_to { self.token_end } else { self.at }
     }
 
     fn bytes(&self) -> &'t [u8] {
@@ -30,16 +43,21 @@ impl<'t> Cursor<'t> {
 
     /// Skips white space and comments.
     pub(super) fn skip(&mut self) {
+        self.token_end = self.end();
         loop {
             match self.byte() {
                 b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
-                b'/' if self.byte_at(self.at + 1) == b'/' => {
-                    let rest = &self.bytes()[self.at..];
-                    self.at += rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len());
-                }
-                _ => return,
+                b'/' if self.byte_at(self.at + 1) == b'/' => self.skip_line(),
+                _ => break,
             }
         }
+        self.skipped_to = self.at;
+    }
+
+    /// Goes to the end of the line.
+    pub(super) fn skip_line(&mut self) {
+        let rest = &self.bytes()[self.at..];
+        self.at += rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len());
     }
 
     /// The first byte of the next token, 0 at the end.
@@ -192,31 +210,36 @@ impl<'t> Cursor<'t> {
         Some(&self.text[start..at])
     }
 
-    /// Takes text from the opening bracket at the position up to the bracket that closes it; nothing if none does.
-    /// Strings and `->` inside count as what they are.
+    /// Takes text from the opening bracket at the position up to the bracket that closes it; nothing if none does, or
+    /// one of another kind. Strings and `->` inside count as what they are.
     pub(super) fn balanced(&mut self) -> Option<&'t str> {
         let start = self.at;
-        let mut depth = 0usize;
+        let mut open = Vec::new();
         let mut at = start;
         loop {
             match self.byte_at(at) {
                 0 if at >= self.text.len() => return None,
-                b'<' | b'(' | b'[' | b'{' => depth += 1,
+                b'<' => open.push(b'>'),
+                b'(' => open.push(b')'),
+                b'[' => open.push(b']'),
+                b'{' => open.push(b'}'),
                 b'-' if self.byte_at(at + 1) == b'>' => at += 1,
-                b'>' | b')' | b']' | b'}' => {
-                    depth = depth.checked_sub(1)?;
-                    if depth == 0 {
+                close @ (b'>' | b')' | b']' | b'}') => {
+                    if open.pop() != Some(close) {
+                        return None;
+                    }
+                    if open.is_empty() {
                         self.at = at + 1;
                         return Some(&self.text[start..self.at]);
                     }
                 }
                 b'"' => {
-                    let mut inner = Self { text: self.text, at };
+                    let mut inner = Self::starting_at(self.text, at);
                     inner.string()?;
                     at = inner.at - 1;
                 }
                 b'/' if self.byte_at(at + 1) == b'/' => {
-                    let mut inner = Self { text: self.text, at };
+                    let mut inner = Self::starting_at(self.text, at);
                     inner.skip();
                     at = inner.at - 1;
                 }
@@ -230,23 +253,28 @@ impl<'t> Cursor<'t> {
     pub(super) fn starts_operation(&self) -> bool {
         let mut ahead = *self;
         match ahead.peek() {
-            b'%' => loop {
-                if ahead.value_name().is_none() {
-                    return false;
-                }
-                if ahead.eat(":") && ahead.number().is_none() {
-                    return false;
-                }
-                if ahead.eat(",") {
-                    continue;
-                }
-                return ahead.eat("=") && ahead.byte() != b'=';
-            },
+            b'%' => ahead.results_end().is_ok(),
             b'"' => ahead.string().is_some() && ahead.peek() == b'(',
             _ => {
                 let word = ahead.peek_word();
                 word.contains('.') || matches!(word, "return" | "module" | "call")
             }
+        }
+    }
+
+    /// Goes over `%a, %b:2 =`. If there is no such thing: where that was found out. Nothing that starts with a `%`
+    /// between here and there is one either.
+    pub(super) fn results_end(&mut self) -> Result<(), usize> {
+        loop {
+            let named = self.value_name().is_some();
+            let counted = !self.eat(":") || self.number().is_some();
+            if !named || !counted {
+                return Err(self.at);
+            }
+            if self.eat(",") {
+                continue;
+            }
+            return if self.eat("=") && self.byte() != b'=' { Ok(()) } else { Err(self.at) };
         }
     }
 
@@ -281,6 +309,7 @@ mod tests {
         let mut c = Cursor::new("<a(\">\") -> b // >\n<c>> tail");
         assert_eq!(c.balanced(), Some("<a(\">\") -> b // >\n<c>>"));
         assert_eq!(Cursor::new("<a").balanced(), None);
+        assert_eq!(Cursor::new("<a(>)").balanced(), None);
     }
 
     #[test]

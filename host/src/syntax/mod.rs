@@ -6,21 +6,37 @@
 //! Rust. What must hold: every operation, operand, value and attribute keeps its source span; reading takes time
 //! linear in the text and never panics; several errors are found in one run.
 
+mod arith;
+mod attrs;
 mod bind;
+mod check;
 mod clauses;
 mod core_ops;
 mod cursor;
+mod errors;
+mod format;
 mod parser;
+mod print;
+mod scf;
+mod scope;
+mod tiles;
+mod tokens;
 mod types;
+
+pub use format::format;
+pub use print::print;
 
 use pipewright_abi::ir::ModuleData;
 use pipewright_abi::target::TargetData;
 
 use crate::diagnostic::Diagnostic;
 
+/// The code of the error that ends reading.
+const TOO_MANY: &str = "syntax::too-many-errors";
+
 /// Reads the module in `text`. Fails with all errors that were found, in the order of the text.
 pub fn parse(text: &str, target: &TargetData) -> Result<ModuleData, Vec<Diagnostic>> {
-    if text.trim().is_empty() {
+    if cursor::Cursor::new(text).at_end() {
         let span = pipewright_abi::TextRange { start: 0, end: 0 };
         let empty =
             Diagnostic::error("syntax::empty", "the file holds no module").label(span, "nothing here");
@@ -30,8 +46,11 @@ pub fn parse(text: &str, target: &TargetData) -> Result<ModuleData, Vec<Diagnost
     parser.file();
     let mut diagnostics = parser.diagnostics;
     if diagnostics.is_empty() {
+        diagnostics = check::check(&parser.data, target);
+    }
+    if diagnostics.is_empty() {
         return Ok(parser.data);
     }
-    diagnostics.sort_by_key(|d| d.labels.first().map_or(0, |l| l.span.start));
+    diagnostics.sort_by_key(|d| (d.code == TOO_MANY, d.labels.first().map_or(0, |l| l.span.start)));
     Err(diagnostics)
 }

@@ -1,31 +1,22 @@
-//! The parser's state, values in scope, and everything around operations: blocks, bodies, attributes, recovery.
+//! The parser's state, and everything around operations: blocks, bodies, errors, recovery.
 //!
-//! Reading never stops at the first error: a failed operation is skipped to where the next one starts, the values it
-//! would have defined exist with an error type, and nothing about those values is reported again.
+//! Reading does not stop at the first error: a failed operation is skipped to where the next one starts, the values
+//! it would have defined exist with an error type, and nothing about those values is reported again. What must hold:
+//! one mistake gives one error, and the time stays linear whatever the mistake is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use pipewright_abi::ir::{
-    Attr, AttrValue, Block, Body, ModuleData, Op, Operand, Value, attr_kind, type_kind,
-};
+use pipewright_abi::ir::{Attr, Block, Body, ModuleData, Op, Operand, Value};
 use pipewright_abi::target::{Target, TargetData};
 use pipewright_abi::{AttrId, BlockId, BodyId, EntryId, OpId, Range, StrId, TextRange, TypeId, ValueId};
 
 use super::cursor::Cursor;
-use super::types::TypeTable;
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use super::errors::{Failed, Parsed};
+use super::types::{TypeError, TypeTable};
+use crate::diagnostic::Diagnostic;
 
-/// An error that has been reported.
-#[derive(Debug)]
-pub(super) struct Failed;
-
-pub(super) type Parsed<T> = Result<T, Failed>;
-
-/// Deepest nesting of bodies.
-const MAX_DEPTH: usize = 200;
-
-/// Errors after which reading stops.
-const MAX_ERRORS: usize = 50;
+/// Deepest nesting of bodies. Every level takes stack, here and in whatever walks the module later.
+const MAX_DEPTH: usize = 100;
 
 pub(super) struct Parser<'t, 'g> {
     pub(super) cursor: Cursor<'t>,
@@ -35,11 +26,24 @@ pub(super) struct Parser<'t, 'g> {
     pub(super) target_data: &'g TargetData,
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) error_type: TypeId,
-    scope: HashMap<&'t str, ValueId>,
-    undo: Vec<(&'t str, Option<ValueId>)>,
+    /// Values by name, see `scope`.
+    pub(super) scope: HashMap<&'t str, ValueId>,
+    pub(super) undo: Vec<(&'t str, Option<ValueId>)>,
+    pub(super) attr_aliases: HashMap<&'t str, AttrId>,
+    pub(super) nesting: usize,
     depth: usize,
-    cut_off: bool,
-    attr_aliases: HashMap<&'t str, AttrId>,
+    /// The end of the file was reported as an error.
+    pub(super) cut_off: bool,
+    /// A body whose ends are indented differently: the likely place of a missing brace.
+    pub(super) crooked: Option<(TextRange, TextRange)>,
+    /// Names up to here are known to be operands, not results.
+    operands_until: usize,
+    /// Names of the current function whose scope has ended.
+    pub(super) ended: HashMap<&'t str, TextRange>,
+    /// Undefined names that were reported in the current function.
+    pub(super) undefined: HashSet<&'t str>,
+    /// Values with the types that they were reported not to have.
+    pub(super) mismatched: HashSet<(ValueId, TypeId)>,
 }
 
 /// An operation while it is being read.
@@ -55,6 +59,17 @@ pub(super) struct Draft<'t> {
     pub(super) result_types: Vec<TypeId>,
 }
 
+impl Draft<'_> {
+    /// Leaves nothing of a failed operation but the names of its results.
+    pub(super) fn abandon(&mut self) {
+        self.operands.clear();
+        self.attrs.clear();
+        self.bodies.clear();
+        self.result_types.clear();
+    }
+}
+
+/// The names of an operation's results.
 #[derive(Clone, Copy)]
 pub(super) struct ResultName<'t> {
     pub(super) name: &'t str,
@@ -62,6 +77,7 @@ pub(super) struct ResultName<'t> {
     pub(super) span: TextRange,
 }
 
+/// One operand of an operation while it is being read.
 #[derive(Clone, Copy)]
 pub(super) struct DraftOperand<'t> {
     pub(super) value: ValueId,
@@ -72,10 +88,17 @@ pub(super) struct DraftOperand<'t> {
     pub(super) slot: u32,
 }
 
+impl<'t> DraftOperand<'t> {
+    /// An operand in a group, with no slot yet.
+    pub(super) fn new((value, span): (ValueId, TextRange), group: &'t str) -> Self {
+        Self { value, span, group, slot: u32::MAX }
+    }
+}
+
 impl<'t, 'g> Parser<'t, 'g> {
     pub(super) fn new(text: &'t str, target: &'g TargetData) -> Self {
         let mut data = ModuleData { source: text.into(), ..Default::default() };
-        let mut types = TypeTable::default();
+        let mut types = TypeTable::for_text(text.len());
         let error_type = types.error(&mut data);
         Self {
             cursor: Cursor::new(text),
@@ -87,9 +110,15 @@ impl<'t, 'g> Parser<'t, 'g> {
             error_type,
             scope: HashMap::new(),
             undo: Vec::new(),
+            attr_aliases: HashMap::new(),
+            nesting: 0,
             depth: 0,
             cut_off: false,
-            attr_aliases: HashMap::new(),
+            crooked: None,
+            operands_until: 0,
+            ended: HashMap::new(),
+            undefined: HashSet::new(),
+            mismatched: HashSet::new(),
         }
     }
 
@@ -105,56 +134,30 @@ impl<'t, 'g> Parser<'t, 'g> {
         self.finish(draft);
     }
 
-    // Errors
-
-    pub(super) fn span_from(&self, start: usize) -> TextRange {
-        TextRange { start: start as u32, end: (self.cursor.at.max(start)) as u32 }
-    }
-
-    /// The next token, or at least one character, for an error at the current position.
-    pub(super) fn here(&mut self) -> TextRange {
-        let start = self.cursor.peek_at();
-        let mut ahead = self.cursor;
-        let word = ahead.peek_word();
-        let end = if !word.is_empty() {
-            start + word.len()
-        } else if let Some(name) = ahead.value_name() {
-            start + 1 + name.len()
-        } else {
-            start + self.cursor.text[start..].chars().next().map_or(0, char::len_utf8)
-        };
-        TextRange { start: start as u32, end: end as u32 }
-    }
-
-    pub(super) fn report(&mut self, diagnostic: Diagnostic) -> Failed {
-        if self.diagnostics.len() <= MAX_ERRORS {
-            self.diagnostics.push(diagnostic);
-        }
-        Failed
-    }
-
-    pub(super) fn error<T>(&mut self, span: TextRange, message: impl Into<String>, label: &str) -> Parsed<T> {
-        Err(self.report(Diagnostic::error("syntax", message).label(span, label)))
-    }
-
-    /// Reports that `what` should stand at the current position.
-    pub(super) fn expected<T>(&mut self, what: &str) -> Parsed<T> {
-        let span = self.here();
-        if self.cursor.at_end() {
-            return self.error(span, format!("the file ends where {what} should stand"), "end of file");
-        }
-        self.error(span, format!("expected {what}"), "found this")
-    }
-
-    pub(super) fn expect(&mut self, token: &str) -> Parsed<()> {
-        if self.cursor.eat(token) { Ok(()) } else { self.expected(&format!("`{token}`")) }
-    }
-
-    fn too_many_errors(&self) -> bool {
-        self.diagnostics.len() > MAX_ERRORS
-    }
-
     // Operations, blocks, bodies
+
+    /// Whether an operation starts at the next token, see [`Cursor::starts_operation`].
+    pub(super) fn starts_operation(&mut self) -> bool {
+        let at = self.cursor.peek_at();
+        if self.cursor.byte() != b'%' {
+            return self.cursor.starts_operation();
+        }
+        // A long list of operands is looked through once, not once for each of them.
+        at >= self.operands_until
+            && match self.cursor.clone().results_end() {
+                Ok(()) => true,
+                Err(end) => {
+                    self.operands_until = end;
+                    false
+                }
+            }
+    }
+
+    /// Whether the next token is the first of its line.
+    pub(super) fn at_new_line(&mut self) -> bool {
+        let at = self.cursor.peek_at();
+        self.cursor.text[self.cursor.end().min(at)..at].contains('\n')
+    }
 
     /// Allocates an operation, so that ids follow program order.
     pub(super) fn draft(
@@ -212,118 +215,6 @@ impl<'t, 'g> Parser<'t, 'g> {
         };
     }
 
-    fn define_results(&mut self, op: OpId, names: &[ResultName<'t>], types: &[TypeId]) -> Range {
-        let start = self.data.tables.values.len();
-        let named: usize = names.iter().map(|n| n.count).sum();
-        for index in 0..named.max(types.len()) {
-            let ty = types.get(index).copied().unwrap_or(self.error_type);
-            let value = Value { ty, op, index: index as u32, ..Default::default() };
-            self.data.tables.values.push(value);
-        }
-        let mut index = start;
-        for result in names {
-            for k in 0..result.count {
-                let id = ValueId::from_index(index);
-                index += 1;
-                if result.count == 1 {
-                    self.define(result.name, id, result.span);
-                } else {
-                    // A group's members are named `%a#k`; such names live as long as the module.
-                    let text = format!("{}#{k}", result.name);
-                    self.data.tables.values[id.index()].name = self.data.strings.intern(&text);
-                    self.data.tables.values[id.index()].span = result.span;
-                    self.groups_insert(result.name, k, id);
-                }
-            }
-        }
-        Range::new(start, self.data.tables.values.len())
-    }
-
-    /// Makes `%name` mean `value` from here on.
-    pub(super) fn define(&mut self, name: &'t str, value: ValueId, span: TextRange) {
-        let record = &mut self.data.tables.values[value.index()];
-        record.span = span;
-        record.name = self.data.strings.intern(name);
-        let previous = self.scope.insert(name, value);
-        if let Some(previous) = previous {
-            let first = self.data.tables.values[previous.index()].span;
-            let diagnostic = Diagnostic::error("syntax::redefinition", format!("`%{name}` is defined twice"))
-                .label(span, "defined again here")
-                .label(first, "first defined here");
-            self.report(diagnostic);
-        }
-        self.undo.push((name, previous));
-    }
-
-    fn groups_insert(&mut self, name: &'t str, k: usize, value: ValueId) {
-        // The first member also answers to the bare name, as in MLIR; the others are found from it by position.
-        if k == 0 {
-            let previous = self.scope.insert(name, value);
-            self.undo.push((name, previous));
-        }
-    }
-
-    /// Number of names defined so far, for [`Parser::leave_scope`].
-    pub(super) fn enter_scope(&self) -> usize {
-        self.undo.len()
-    }
-
-    pub(super) fn leave_scope(&mut self, mark: usize) {
-        for (name, previous) in self.undo.drain(mark..).rev() {
-            match previous {
-                Some(value) => self.scope.insert(name, value),
-                None => self.scope.remove(name),
-            };
-        }
-    }
-
-    /// Hides all names, for a function's body. [`Parser::restore_scope`] brings them back.
-    pub(super) fn isolate_scope(&mut self) -> HashMap<&'t str, ValueId> {
-        core::mem::take(&mut self.scope)
-    }
-
-    pub(super) fn restore_scope(&mut self, scope: HashMap<&'t str, ValueId>) {
-        self.scope = scope;
-    }
-
-    /// Reads `%name`, a use of a value.
-    pub(super) fn value_use(&mut self) -> Parsed<(ValueId, TextRange)> {
-        let start = self.cursor.peek_at();
-        let Some(name) = self.cursor.value_name() else { return self.expected("a value (`%name`)") };
-        let span = self.span_from(start);
-        let (base, member) = match name.split_once('#') {
-            Some((base, member)) => (base, member.parse::<u32>().unwrap_or(u32::MAX)),
-            None => (name, 0),
-        };
-        if let Some(&value) = self.scope.get(base) {
-            let record = self.data.tables.values[value.index()];
-            let found = ValueId(value.0.saturating_add(member));
-            let same_op = member == 0
-                || self
-                    .data
-                    .tables
-                    .values
-                    .get(found.index())
-                    .is_some_and(|v| v.op == record.op && v.op.is_some());
-            if same_op {
-                return Ok((found, span));
-            }
-        }
-        let mut diagnostic =
-            Diagnostic::error("syntax::undefined-value", format!("`%{name}` is not defined here"))
-                .label(span, "used here");
-        let mut candidates: Vec<&str> = self.scope.keys().copied().collect();
-        candidates.sort_unstable();
-        if let Some(likely) = did_you_mean(base, candidates) {
-            diagnostic = diagnostic.help(format!("did you mean `%{likely}`?"));
-        }
-        self.report(diagnostic);
-        // Go on with a value of error type, so that the rest of the operation is still read.
-        let value = ValueId::from_index(self.data.tables.values.len());
-        self.data.tables.values.push(Value { ty: self.error_type, ..Default::default() });
-        Ok((value, span))
-    }
-
     pub(super) fn type_of(&self, value: ValueId) -> TypeId {
         self.data.tables.values[value.index()].ty
     }
@@ -336,35 +227,22 @@ impl<'t, 'g> Parser<'t, 'g> {
         self.data.strings.view().get(self.data.tables.types[ty.index()].text)
     }
 
-    /// Reports a type that is not the value's own.
-    pub(super) fn check_type(&mut self, operand: DraftOperand<'t>, written: TypeId, at: TextRange) {
-        let own = self.type_of(operand.value);
-        if own == written || own == self.error_type || written == self.error_type {
-            return;
-        }
-        let value = self.data.tables.values[operand.value.index()];
-        let name = self.data.strings.view().get(value.name).to_owned();
-        let (own_text, written_text) = (self.type_text(own).to_owned(), self.type_text(written).to_owned());
-        let diagnostic = Diagnostic::error(
-            "syntax::type-mismatch",
-            format!("`%{name}` is used with a type it does not have"),
-        )
-        .label(at, format!("`{written_text}` here"))
-        .label(operand.span, "the operand")
-        .label(value.span, format!("defined as `{own_text}`"));
-        self.report(diagnostic);
-    }
-
     /// Reads `{ blocks }`. `args` are defined in the first block.
     pub(super) fn body(&mut self, args: &[(&'t str, TypeId, TextRange)]) -> Parsed<Body> {
         let start = self.cursor.peek_at();
-        self.expect("{")?;
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            let span = TextRange { start: start as u32, end: start as u32 + 1 };
-            self.depth -= 1;
-            return self.error(span, format!("bodies are nested more than {MAX_DEPTH} deep"), "one too many");
+        if !self.cursor.eat("{") {
+            let failed = self.expected::<Body>("`{`");
+            // Go on as if it stood there, if what follows looks like the body.
+            if !self.starts_operation() {
+                return failed;
+            }
         }
+        if self.depth >= MAX_DEPTH {
+            let span = TextRange { start: start as u32, end: start as u32 + 1 };
+            let message = format!("bodies are nested more than {MAX_DEPTH} deep");
+            return self.error("syntax::depth", span, message, "one too many");
+        }
+        self.depth += 1;
         let mark = self.enter_scope();
         let mut blocks = Vec::new();
         if self.cursor.peek() != b'^' || !args.is_empty() {
@@ -374,20 +252,25 @@ impl<'t, 'g> Parser<'t, 'g> {
         while self.cursor.peek() == b'^' {
             match self.labelled_block() {
                 Ok(block) => blocks.push(block),
-                Err(Failed) => self.recover(),
+                Err(Failed) => {
+                    self.recover();
+                    let block = self.block_ops(None, &[], false);
+                    blocks.push(block);
+                }
             }
         }
         self.leave_scope(mark);
         self.depth -= 1;
-        if !self.cursor.eat("}") && !self.cut_off {
-            // One report for all the bodies that the end of the file cuts off.
+        let close = self.cursor.peek_at();
+        if self.cursor.eat("}") {
+            let [outer, inner] = [start, close].map(|at| self.indentation(at));
+            if self.crooked.is_none() && outer.is_some() && inner.is_some() && outer != inner {
+                let point = |at: usize| TextRange { start: at as u32, end: at as u32 + 1 };
+                self.crooked = Some((point(start), point(close)));
+            }
+        } else if !self.cut_off {
             self.cut_off = true;
-            let open = TextRange { start: start as u32, end: start as u32 + 1 };
-            let here = self.here();
-            let diagnostic = Diagnostic::error("syntax::unclosed", "this body is never closed")
-                .label(open, "opened here")
-                .label(here, "a `}` should stand here");
-            self.report(diagnostic);
+            self.unclosed_body(start);
         }
         let span = self.span_from(start);
         Ok(self.body_of(blocks, span))
@@ -396,6 +279,7 @@ impl<'t, 'g> Parser<'t, 'g> {
     fn labelled_block(&mut self) -> Parsed<Block> {
         let Some(label) = self.cursor.sigil_name(b'^') else { return self.expected("a block label") };
         let mut args = Vec::new();
+        let open = self.cursor.peek_at();
         if self.cursor.eat("(") {
             while !self.cursor.eat(")") {
                 let start = self.cursor.peek_at();
@@ -403,10 +287,9 @@ impl<'t, 'g> Parser<'t, 'g> {
                 let span = self.span_from(start);
                 self.expect(":")?;
                 let ty = self.ty()?;
+                self.location()?;
                 args.push((name, ty, span));
-                if !self.cursor.eat(",") && self.cursor.peek() != b')' {
-                    return self.expected("`,` or `)`");
-                }
+                self.more(open, ")")?;
             }
         }
         self.expect(":")?;
@@ -453,8 +336,11 @@ impl<'t, 'g> Parser<'t, 'g> {
             match self.cursor.byte() {
                 b'}' if top => {
                     let span = self.here();
-                    let diagnostic = Diagnostic::error("syntax::unclosed", "this `}` closes nothing");
-                    self.report(diagnostic.label(span, "remove it, or look for a missing `{` above"));
+                    // After another error it may be what is left of a body that could not be read.
+                    if self.diagnostics.is_empty() {
+                        let diagnostic = Diagnostic::error("syntax::unclosed", "this `}` closes nothing");
+                        self.report(diagnostic.label(span, "remove it, or look for a missing `{` above"));
+                    }
                     self.cursor.at += 1;
                     continue;
                 }
@@ -499,15 +385,19 @@ impl<'t, 'g> Parser<'t, 'g> {
                 b'}' if self.cursor.at > begin => return,
                 b'{' if skip_braces && self.cursor.balanced().is_some() => continue,
                 b'{' => skip_braces = false,
-                b'"' if self.cursor.string().is_some() => continue,
+                b'"' => {
+                    if self.cursor.string().is_none() {
+                        self.cursor.skip_line();
+                    }
+                    continue;
+                }
                 b'/' if bytes.get(self.cursor.at + 1) == Some(&b'/') => {
-                    let line = &bytes[self.cursor.at..];
-                    self.cursor.at += line.iter().position(|&b| b == b'\n').unwrap_or(line.len());
+                    self.cursor.skip_line();
                     continue;
                 }
                 b'\n' => {
                     self.cursor.skip();
-                    if self.cursor.at > begin && self.cursor.starts_operation() {
+                    if self.cursor.at > begin && self.starts_operation() {
                         return;
                     }
                     continue;
@@ -527,9 +417,19 @@ impl<'t, 'g> Parser<'t, 'g> {
             self.types.alias(name, ty);
             return Ok(());
         }
+        let start = self.cursor.peek_at();
         let Some(name) = self.cursor.sigil_name(b'#') else { return self.expected("an attribute alias") };
         self.expect("=")?;
         let value = self.attr_value()?;
+        if self.is_large(value) {
+            let span = self.span_from(start);
+            return self.error(
+                "syntax::depth",
+                span,
+                "this alias stands for too large an attribute",
+                "this alias",
+            );
+        }
         self.attr_aliases.insert(name, value);
         Ok(())
     }
@@ -537,13 +437,8 @@ impl<'t, 'g> Parser<'t, 'g> {
     // Types and attributes
 
     pub(super) fn ty(&mut self) -> Parsed<TypeId> {
-        match self.types.read(&mut self.cursor, &mut self.data, &self.target, 0) {
-            Ok(ty) => Ok(ty),
-            Err(error) => {
-                let span = TextRange { start: error.start as u32, end: error.end as u32 };
-                self.error(span, error.message, "in this type")
-            }
-        }
+        let read = self.types.read(&mut self.cursor, &mut self.data, &self.target, 0);
+        read.map_err(|error| self.type_error(error, "in this type"))
     }
 
     /// Reads `T` or `(T, T)`.
@@ -551,289 +446,19 @@ impl<'t, 'g> Parser<'t, 'g> {
         if self.cursor.peek() != b'(' {
             return Ok(vec![self.ty()?]);
         }
-        match self.types.read_list(&mut self.cursor, &mut self.data, &self.target, 0) {
-            Ok(types) => Ok(types),
-            Err(error) => {
-                let span = TextRange { start: error.start as u32, end: error.end as u32 };
-                self.error(span, error.message, "in this list of types")
-            }
-        }
+        let read = self.types.read_list(&mut self.cursor, &mut self.data, &self.target, 0);
+        read.map_err(|error| self.type_error(error, "in this list of types"))
     }
 
-    /// Reads `{name = value, name}` if it is next.
-    pub(super) fn attr_dict(&mut self, out: &mut Vec<Attr>) -> Parsed<()> {
-        if !self.cursor.eat("{") {
-            return Ok(());
-        }
-        while !self.cursor.eat("}") {
-            let start = self.cursor.peek_at();
-            let name = match self.cursor.byte() {
-                b'"' => self.cursor.string(),
-                _ => self.cursor.word().map(str::to_owned),
-            };
-            let Some(name) = name else { return self.expected("an attribute name or `}`") };
-            let name_span = self.span_from(start);
-            let value =
-                if self.cursor.eat("=") { self.attr_value()? } else { self.attr(AttrValue::default()) };
-            let name_id = self.data.strings.intern(&name);
-            if let Some(first) = out.iter().find(|a| a.name == name_id) {
-                let first = first.span;
-                let diagnostic =
-                    Diagnostic::error("syntax::duplicate-attribute", format!("`{name}` is given twice"))
-                        .label(name_span, "again here")
-                        .label(first, "first here");
-                self.report(diagnostic);
-            }
-            let span = self.span_from(start);
-            out.push(Attr { name: name_id, value, span });
-            if !self.cursor.eat(",") && self.cursor.peek() != b'}' {
-                return self.expected("`,` or `}` in an attribute dictionary");
-            }
-        }
-        Ok(())
-    }
-
-    /// Stores an attribute value.
-    pub(super) fn attr(&mut self, value: AttrValue) -> AttrId {
-        let id = AttrId::from_index(self.data.tables.attr_values.len());
-        self.data.tables.attr_values.push(value);
-        id
-    }
-
-    pub(super) fn push_attr(&mut self, draft: &mut Draft<'t>, name: &str, value: AttrValue, span: TextRange) {
-        let name = self.data.strings.intern(name);
-        let value = self.attr(value);
-        draft.attrs.push(Attr { name, value, span });
-    }
-
-    pub(super) fn push_text_attr(
-        &mut self,
-        draft: &mut Draft<'t>,
-        name: &str,
-        kind: u32,
-        text: &str,
-        span: TextRange,
-    ) {
-        let text = self.data.strings.intern(text);
-        self.push_attr(draft, name, AttrValue { kind, text, ..Default::default() }, span);
-    }
-
-    /// Reads an attribute value.
-    pub(super) fn attr_value(&mut self) -> Parsed<AttrId> {
-        let value = self.attr_value_record()?;
-        Ok(self.attr(value))
-    }
-
-    pub(super) fn attr_value_record(&mut self) -> Parsed<AttrValue> {
-        let start = self.cursor.peek_at();
-        match self.cursor.byte() {
-            b'"' => match self.cursor.string() {
-                Some(text) => Ok(AttrValue {
-                    kind: attr_kind::STRING,
-                    text: self.data.strings.intern(&text),
-                    ..Default::default()
-                }),
-                None => {
-                    let span = TextRange { start: start as u32, end: start as u32 + 1 };
-                    self.error(span, "this string is never closed", "opened here")
-                }
-            },
-            b'@' => {
-                let mut symbol = match self.cursor.sigil_name(b'@') {
-                    Some(name) => name.to_owned(),
-                    None => {
-                        self.cursor.at += 1;
-                        match self.cursor.string() {
-                            Some(name) => name,
-                            None => return self.expected("a symbol name"),
-                        }
-                    }
-                };
-                while self.cursor.eat("::@") {
-                    symbol = format!("{symbol}::{}", self.cursor.word().unwrap_or(""));
-                }
-                let text = self.data.strings.intern(&symbol);
-                Ok(AttrValue { kind: attr_kind::SYMBOL, text, ..Default::default() })
-            }
-            b'[' => {
-                self.cursor.eat("[");
-                let mut children = Vec::new();
-                while !self.cursor.eat("]") {
-                    let start = self.cursor.peek_at();
-                    let value = self.attr_value()?;
-                    children.push(Attr { name: StrId::NONE, value, span: self.span_from(start) });
-                    if !self.cursor.eat(",") && self.cursor.peek() != b']' {
-                        return self.expected("`,` or `]`");
-                    }
-                }
-                Ok(AttrValue {
-                    kind: attr_kind::ARRAY,
-                    children: self.children(children),
-                    ..Default::default()
-                })
-            }
-            b'{' => {
-                let mut children = Vec::new();
-                self.attr_dict(&mut children)?;
-                Ok(AttrValue {
-                    kind: attr_kind::DICT,
-                    children: self.children(children),
-                    ..Default::default()
-                })
-            }
-            b'#' => self.dialect_attr(),
-            b'<' => {
-                let Some(text) = self.cursor.balanced() else { return self.expected("a closing `>`") };
-                let text = self.data.strings.intern(text[1..text.len() - 1].trim());
-                Ok(AttrValue { kind: attr_kind::ENUM, text, ..Default::default() })
-            }
-            b'-' | b'0'..=b'9' => self.number_attr(),
-            b'!' | b'(' => self.type_attr(),
-            _ => {
-                let word = self.cursor.peek_word();
-                match word {
-                    "true" | "false" => {
-                        self.cursor.word();
-                        let bits = u64::from(word == "true");
-                        if self.cursor.eat(":") {
-                            self.ty()?;
-                        }
-                        Ok(AttrValue { kind: attr_kind::BOOL, bits, ..Default::default() })
-                    }
-                    "unit" => {
-                        self.cursor.word();
-                        Ok(AttrValue::default())
-                    }
-                    "" => self.expected("an attribute value"),
-                    "dense" | "array" | "affine_map" | "affine_set" | "loc" | "opaque" | "dense_resource" => {
-                        self.cursor.word();
-                        if matches!(self.cursor.peek(), b'<' | b'(') && self.cursor.balanced().is_none() {
-                            return self.expected("a closing bracket");
-                        }
-                        let mut ty = TypeId::NONE;
-                        let text = self.cursor.text[start..self.cursor.at].to_owned();
-                        if self.cursor.eat(":") {
-                            ty = self.ty()?;
-                        }
-                        let text = self.data.strings.intern(&text);
-                        Ok(AttrValue { kind: attr_kind::OTHER, text, ty, ..Default::default() })
-                    }
-                    _ => {
-                        // A bare word is a type if it reads as one, else an enumeration's value.
-                        let known = self.types.read(&mut self.cursor, &mut self.data, &self.target, 0);
-                        if let Ok(ty) = known {
-                            return Ok(AttrValue { kind: attr_kind::TYPE, ty, ..Default::default() });
-                        }
-                        self.cursor.at = start;
-                        self.cursor.word();
-                        let text = self.data.strings.intern(word);
-                        Ok(AttrValue { kind: attr_kind::ENUM, text, ..Default::default() })
-                    }
-                }
-            }
-        }
-    }
-
-    fn children(&mut self, children: Vec<Attr>) -> Range {
-        let attrs = &mut self.data.tables.attrs;
-        let start = attrs.len();
-        attrs.extend(children);
-        Range::new(start, attrs.len())
-    }
-
-    fn type_attr(&mut self) -> Parsed<AttrValue> {
-        let ty = self.ty()?;
-        Ok(AttrValue { kind: attr_kind::TYPE, ty, ..Default::default() })
-    }
-
-    /// A number with or without `: type`.
-    pub(super) fn number_attr(&mut self) -> Parsed<AttrValue> {
-        let start = self.cursor.peek_at();
-        let Some(text) = self.cursor.number() else { return self.expected("a number") };
-        let span = self.span_from(start);
-        let ty = if self.cursor.eat(":") { self.ty()? } else { TypeId::NONE };
-        let is_float = ty.is_some() && self.kind_of(ty) == type_kind::FLOAT;
-        if text.contains(['.', 'e', 'E']) && !text.contains("0x") || is_float {
-            let number = match hex_digits(text) {
-                // Hexadecimal is the bit pattern of the type.
-                Some(bits) => {
-                    float_of_bits(bits, self.data.tables.types[ty.index()].width, self.type_text(ty))
-                }
-                None => text.parse().unwrap_or(0.0),
-            };
-            return Ok(AttrValue {
-                kind: attr_kind::FLOAT,
-                bits: number.to_bits(),
-                ty,
-                ..Default::default()
-            });
-        }
-        let parsed = match hex_digits(text) {
-            Some(bits) => Some(bits as i64),
-            None => text.parse::<i64>().ok().or_else(|| text.parse::<u64>().ok().map(|n| n as i64)),
-        };
-        match parsed {
-            Some(number) => {
-                Ok(AttrValue { kind: attr_kind::INT, bits: number as u64, ty, ..Default::default() })
-            }
-            None => self.error(span, format!("`{text}` does not fit 64 bits"), "too large"),
-        }
-    }
-
-    /// `#pto.layout<nd>`, `#pto<cmp lt>`, `#alias`.
-    fn dialect_attr(&mut self) -> Parsed<AttrValue> {
-        let start = self.cursor.at;
-        let Some(name) = self.cursor.sigil_name(b'#') else { return self.expected("an attribute") };
-        if self.cursor.byte() != b'<' {
-            if let Some(alias) = self.attr_aliases.get(name) {
-                return Ok(self.data.tables.attr_values[alias.index()]);
-            }
-            let text = self.data.strings.intern(&self.cursor.text[start..self.cursor.at]);
-            return Ok(AttrValue { kind: attr_kind::OTHER, text, ..Default::default() });
-        }
-        let Some(body) = self.cursor.balanced() else { return self.expected("a closing `>`") };
-        let body = body[1..body.len() - 1].trim();
-        let (detail, text) = match name.split_once('.') {
-            Some((_, kind)) => (kind, body),
-            None => body.split_once(char::is_whitespace).map_or(("", body), |(k, v)| (k, v.trim())),
-        };
-        if text.contains(['<', ',', '=']) {
-            let text = self.data.strings.intern(&self.cursor.text[start..self.cursor.at]);
-            return Ok(AttrValue { kind: attr_kind::OTHER, text, ..Default::default() });
-        }
-        let detail = self.data.strings.intern(detail);
-        let text = self.data.strings.intern(text);
-        Ok(AttrValue { kind: attr_kind::ENUM, text, detail, ..Default::default() })
+    fn type_error(&mut self, error: TypeError, label: &str) -> Failed {
+        let end = self.cursor.text.len();
+        self.cut_off |= error.start >= end;
+        let span = TextRange { start: error.start as u32, end: error.end.min(end) as u32 };
+        self.report(Diagnostic::error("syntax::type", error.message).label(span, label).help(error.help))
     }
 
     /// The table entry of an operation, or none.
     pub(super) fn entry(&self, name: &str) -> EntryId {
         self.target_data.entry(name)
-    }
-}
-
-fn hex_digits(text: &str) -> Option<u64> {
-    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |t| (true, t));
-    let bits = u64::from_str_radix(digits.strip_prefix("0x")?, 16).ok()?;
-    Some(if negative { bits.wrapping_neg() } else { bits })
-}
-
-/// The number whose bit pattern in a type of `width` bits is `bits`.
-fn float_of_bits(bits: u64, width: u32, name: &str) -> f64 {
-    match (width, name) {
-        (64, _) => f64::from_bits(bits),
-        (16, "bf16") => f64::from(f32::from_bits((bits as u32) << 16)),
-        (16, _) => {
-            let (sign, exponent, fraction) = (bits >> 15 & 1, bits >> 10 & 0x1f, bits & 0x3ff);
-            let sign = if sign == 1 { -1.0 } else { 1.0 };
-            let fraction = fraction as f64 / 1024.0;
-            match exponent {
-                0 => sign * fraction * 2f64.powi(-14),
-                0x1f if fraction == 0.0 => sign * f64::INFINITY,
-                0x1f => f64::NAN,
-                e => sign * (1.0 + fraction) * 2f64.powi(e as i32 - 15),
-            }
-        }
-        _ => f64::from(f32::from_bits(bits as u32)),
     }
 }

@@ -1,35 +1,61 @@
 //! Types: text to records, each type once.
 //!
 //! Type text repeats with nearly every operand, so its meaning is remembered by spelling; a second look costs one
-//! hash. Types that mean the same are one record however they are spelled.
+//! hash. What must hold: types that mean the same are one record however they are spelled, a type's text reads back as
+//! that type, and all texts together are no longer than some multiple of the source, whatever aliases stand for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use pipewright_abi::ir::{DYNAMIC, ModuleData, TileType, Type, type_kind};
+use pipewright_abi::ir::{DYNAMIC, ModuleData, Type, type_kind};
 use pipewright_abi::target::Target;
 use pipewright_abi::{Range, StrId, TypeId};
 
 use super::cursor::Cursor;
+use super::tokens::canonical;
+use crate::diagnostic::did_you_mean;
 
 /// Types of a module under construction.
 #[derive(Debug, Default)]
 pub(super) struct TypeTable<'t> {
     by_spelling: HashMap<&'t str, TypeId>,
-    by_text: HashMap<StrId, TypeId>,
-    aliases: HashMap<&'t str, TypeId>,
+    pub(super) by_text: HashMap<StrId, TypeId>,
+    aliases: BTreeMap<&'t str, TypeId>,
+    /// Bytes of type text that may still be made.
+    budget: usize,
 }
 
 /// Why a type cannot be read, with where in the text.
 pub(super) struct TypeError {
     pub(super) message: String,
+    pub(super) help: String,
     pub(super) start: usize,
     pub(super) end: usize,
+}
+
+impl TypeError {
+    pub(super) fn new(message: impl Into<String>, start: usize, end: usize) -> Self {
+        Self { message: message.into(), help: String::new(), start, end }
+    }
 }
 
 /// Deepest nesting of types inside types.
 const MAX_DEPTH: usize = 32;
 
+/// Largest extent of a shape.
+pub(super) const MAX_EXTENT: i64 = 1 << 40;
+
 impl<'t> TypeTable<'t> {
+    /// The types of a module whose text has `len` bytes.
+    pub(super) fn for_text(len: usize) -> Self {
+        // Without aliases the types of a text cannot be longer than the text.
+        Self { budget: len.saturating_mul(64).saturating_add(1 << 20), ..Self::default() }
+    }
+
+    /// Whether aliases of aliases made the texts too long. Types made since stand for nothing.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.budget == 0
+    }
+
     /// Gives a type another name, `!name`.
     pub(super) fn alias(&mut self, name: &'t str, ty: TypeId) {
         self.aliases.insert(name, ty);
@@ -61,58 +87,18 @@ impl<'t> TypeTable<'t> {
         )
     }
 
-    /// A tile type.
-    pub(super) fn tile(
-        &mut self,
-        data: &mut ModuleData,
-        target: &Target<'_>,
-        element: TypeId,
-        (rows, cols): (i64, i64),
-        tile: TileType,
-    ) -> TypeId {
-        let number = |n: i64| if n == DYNAMIC { "?".to_owned() } else { n.to_string() };
-        let mut text = format!(
-            "!pto.tile_buf<{}, {}x{}x{}",
-            target.space_name(tile.space),
-            number(rows),
-            number(cols),
-            self.text(data, element)
-        );
-        if (tile.valid_rows, tile.valid_cols) != (rows, cols) {
-            text += &format!(", valid={}x{}", number(tile.valid_rows), number(tile.valid_cols));
-        }
-        let layouts = ["row_major", "col_major"];
-        let boxes = ["none_box", "row_major", "col_major"];
-        if tile.blayout != 0 {
-            text += &format!(", blayout={}", layouts[tile.blayout as usize % 2]);
-        }
-        if tile.slayout != 0 {
-            text += &format!(", slayout={}", boxes[tile.slayout as usize % 3]);
-        }
-        for (name, value, default) in
-            [("fractal", tile.fractal, 512), ("pad", tile.pad, 0), ("compact", tile.compact, 0)]
-        {
-            if value != default {
-                text += &format!(", {name}={value}");
-            }
-        }
-        text.push('>');
-        let id = self.by_text.get(&data.strings.intern(&text)).copied();
-        id.unwrap_or_else(|| {
-            let detail = data.tables.tiles.len() as u32;
-            data.tables.tiles.push(tile);
-            let ty = Type { kind: type_kind::TILE, element, detail, ..Default::default() };
-            self.add(data, ty, &[rows, cols], &[], &text)
-        })
-    }
-
-    /// `(params) -> results`.
+    /// `(params) -> (results)`.
     pub(super) fn function(
         &mut self,
         data: &mut ModuleData,
         params: &[TypeId],
         results: &[TypeId],
     ) -> TypeId {
+        let len: usize = params.iter().chain(results).map(|&t| self.text(data, t).len() + 2).sum();
+        if self.budget < len {
+            self.budget = 0;
+            return self.error(data);
+        }
         let list = |this: &Self, types: &[TypeId]| {
             types.iter().map(|&t| this.text(data, t)).collect::<Vec<_>>().join(", ")
         };
@@ -131,43 +117,61 @@ impl<'t> TypeTable<'t> {
         depth: usize,
     ) -> Result<TypeId, TypeError> {
         let start = cursor.peek_at();
-        let fail = |cursor: &Cursor<'t>, message: &str| {
-            let end = cursor.at.max(start + 1).min(cursor.text.len().max(start));
-            Err(TypeError { message: message.into(), start, end })
+        let fail = |cursor: &Cursor<'t>, message: String| {
+            let end = cursor.end().max(start + 1);
+            Err(TypeError::new(message, start, end))
         };
         if depth > MAX_DEPTH {
-            return fail(cursor, "types are nested too deep");
+            return fail(cursor, format!("types are nested more than {MAX_DEPTH} deep"));
         }
         match cursor.byte() {
             b'(' => return self.read_function(cursor, data, target, depth),
             b'!' => {
                 let Some(name) = cursor.sigil_name(b'!') else {
-                    return fail(cursor, "expected a type after `!`");
+                    return fail(cursor, "expected a type after `!`".into());
                 };
-                if cursor.byte() != b'<'
-                    && let Some(&alias) = self.aliases.get(name)
-                {
-                    return Ok(alias);
+                if cursor.byte() != b'<' && !name.contains('.') {
+                    return match self.aliases.get(name) {
+                        Some(&alias) => Ok(alias),
+                        None => {
+                            let known = did_you_mean(name, self.aliases.keys().copied());
+                            let help = known.map_or(String::new(), |k| format!("did you mean `!{k}`?"));
+                            let error = TypeError::new(
+                                format!("there is no type alias `!{name}`"),
+                                start,
+                                cursor.end(),
+                            );
+                            Err(TypeError { help, ..error })
+                        }
+                    };
                 }
             }
             b'<' => {}
             _ => {
                 if cursor.word().is_none() {
-                    return fail(cursor, "expected a type");
+                    return fail(cursor, "expected a type".into());
                 }
             }
         }
         if cursor.byte() == b'<' && cursor.balanced().is_none() {
-            return fail(cursor, "this `<` is never closed");
+            return fail(cursor, "this type is never closed: `>` is missing".into());
         }
         let spelling = &cursor.text[start..cursor.at];
         if let Some(&known) = self.by_spelling.get(spelling) {
             return Ok(known);
         }
-        let mut inner = Cursor { text: &cursor.text[..cursor.at], at: start };
+        let mut inner = Cursor::starting_at(&cursor.text[..cursor.at], start);
         let ty = self.read_new(&mut inner, data, target, depth)?;
+        self.check_budget(start, cursor.at)?;
         self.by_spelling.insert(spelling, ty);
         Ok(ty)
+    }
+
+    fn check_budget(&self, start: usize, end: usize) -> Result<(), TypeError> {
+        if !self.is_exhausted() {
+            return Ok(());
+        }
+        Err(TypeError::new("types with all their aliases written out are too long", start, end))
     }
 
     fn read_function(
@@ -177,21 +181,20 @@ impl<'t> TypeTable<'t> {
         target: &Target<'_>,
         depth: usize,
     ) -> Result<TypeId, TypeError> {
+        let start = cursor.at;
         let params = self.read_list(cursor, data, target, depth)?;
         let at = cursor.peek_at();
         if !cursor.eat("->") {
-            return Err(TypeError {
-                message: "expected `->` in a function type".into(),
-                start: at,
-                end: at + 1,
-            });
+            return Err(TypeError::new("expected `->` in a function type", at, at + 1));
         }
         let results = if cursor.peek() == b'(' {
             self.read_list(cursor, data, target, depth)?
         } else {
             vec![self.read(cursor, data, target, depth + 1)?]
         };
-        Ok(self.function(data, &params, &results))
+        let ty = self.function(data, &params, &results);
+        self.check_budget(start, cursor.end())?;
+        Ok(ty)
     }
 
     /// Reads `(T, T)`.
@@ -208,7 +211,7 @@ impl<'t> TypeTable<'t> {
             types.push(self.read(cursor, data, target, depth + 1)?);
             let at = cursor.peek_at();
             if !cursor.eat(",") && cursor.peek() != b')' {
-                return Err(TypeError { message: "expected `,` or `)`".into(), start: at, end: at + 1 });
+                return Err(TypeError::new("expected `,` or `)`", at, at + 1));
             }
         }
         Ok(types)
@@ -223,8 +226,7 @@ impl<'t> TypeTable<'t> {
         depth: usize,
     ) -> Result<TypeId, TypeError> {
         let start = cursor.peek_at();
-        let whole = cursor.text[start..].to_owned();
-        let fail = |message: String, at: usize, end: usize| Err(TypeError { message, start: at, end });
+        let whole = canonical(&cursor.text[start..]);
         let name = match cursor.byte() {
             b'<' => "pto.ptr",
             b'!' => cursor.sigil_name(b'!').unwrap_or(""),
@@ -237,7 +239,16 @@ impl<'t> TypeTable<'t> {
                 None if whole.starts_with('!') || name == "none" => {
                     Ok(self.simple(data, type_kind::OTHER, 0, 0, &whole))
                 }
-                None => fail(format!("there is no type `{name}`"), start, cursor.at),
+                None => {
+                    let names =
+                        ["index", "i1", "i8", "i16", "i32", "i64", "ui8", "f16", "bf16", "f32", "f64"];
+                    let help = match did_you_mean(name, names) {
+                        Some(likely) => format!("did you mean `{likely}`?"),
+                        None => "a type of a dialect starts with `!`".into(),
+                    };
+                    let error = TypeError::new(format!("there is no type `{name}`"), start, cursor.end());
+                    Err(TypeError { help, ..error })
+                }
             };
         }
         let shaped = |kind: u32| Type { kind, ..Default::default() };
@@ -248,11 +259,12 @@ impl<'t> TypeTable<'t> {
                 if cursor.eat(",") {
                     return Ok(self.simple(data, type_kind::OTHER, 0, 0, &whole));
                 }
+                expect_end(cursor)?;
                 let text = format!("!pto.ptr<{}>", self.text(data, element));
                 Ok(self.add(data, Type { element, ..shaped(type_kind::PTR) }, &[], &[], &text))
             }
             "pto.tensor_view" | "pto.partition_tensor_view" | "memref" | "vector" | "tensor" => {
-                let extents = read_extents(cursor);
+                let extents = read_extents(cursor)?;
                 let element = self.read(cursor, data, target, depth + 1)?;
                 let mut ty = Type { element, ..shaped(type_kind::OTHER) };
                 ty.kind = match name {
@@ -262,20 +274,27 @@ impl<'t> TypeTable<'t> {
                     "vector" => type_kind::VECTOR,
                     _ => type_kind::OTHER,
                 };
-                let rest = cursor.text[cursor.at..].trim_end_matches('>').to_owned();
+                if name.starts_with("pto.") {
+                    expect_end(&mut cursor.clone())?;
+                }
+                let tail = canonical(&cursor.text[cursor.at..]);
                 if name == "memref"
-                    && let Some((_, space)) = rest.split_once("address_space<")
+                    && let Some((_, space)) = tail.split_once("address_space<")
                 {
                     ty.space = data.strings.intern(space.trim_end_matches('>').trim());
                 }
-                let (bang, tail) =
-                    (if name.starts_with("pto") { "!" } else { "" }, cursor.text[cursor.at..].trim());
+                let bang = if name.starts_with("pto") { "!" } else { "" };
                 let text = format!("{bang}{name}<{}{}{tail}", shape(&extents), self.text(data, element));
                 Ok(self.add(data, ty, &extents, &[], &text))
             }
             "pto.tile_buf" => self.read_tile(cursor, data, target, depth),
             "pto.eventid_array" => {
-                let size = cursor.number().and_then(|n| n.parse().ok()).unwrap_or(0);
+                let at = cursor.peek_at();
+                let size = cursor.number().and_then(|n| n.parse().ok()).filter(|&n: &i64| n > 0);
+                let Some(size) = size.filter(|_| cursor.eat(">") && cursor.at_end()) else {
+                    let message = "expected the number of event ids";
+                    return Err(TypeError::new(message, at, cursor.text.len()));
+                };
                 let text = format!("!pto.eventid_array<{size}>");
                 Ok(self.add(data, shaped(type_kind::EVENT_ARRAY), &[size], &[], &text))
             }
@@ -283,106 +302,7 @@ impl<'t> TypeTable<'t> {
         }
     }
 
-    /// Reads the inside of `!pto.tile_buf<..>`: `vec, 16x64xf32, k=v..` or `loc=vec, dtype=f32, rows=16, ..`.
-    fn read_tile(
-        &mut self,
-        cursor: &mut Cursor<'t>,
-        data: &mut ModuleData,
-        target: &Target<'_>,
-        depth: usize,
-    ) -> Result<TypeId, TypeError> {
-        let start = cursor.at;
-        let mut tile = TileType { fractal: 512, ..Default::default() };
-        let (mut element, mut extents) = (TypeId::NONE, [0i64; 2]);
-        let mut valid: Option<[i64; 2]> = None;
-        let mut given_valid = [None, None];
-        loop {
-            let at = cursor.peek_at();
-            let fail = |cursor: &Cursor<'t>, message: String| {
-                Err(TypeError { message, start: at, end: cursor.at.max(at + 1) })
-            };
-            if cursor.byte().is_ascii_digit() || cursor.byte() == b'?' {
-                let read = read_extents(cursor);
-                let &[rows, cols] = &read[..] else {
-                    return fail(cursor, format!("a tile has 2 dimensions, not {}", read.len()));
-                };
-                extents = [rows, cols];
-                element = self.read(cursor, data, target, depth + 1)?;
-            } else {
-                let Some(key) = cursor.word() else {
-                    return fail(cursor, "expected a tile parameter".into());
-                };
-                if !cursor.eat("=") {
-                    tile.space = target.space(key).unwrap_or_default();
-                    if tile.space.is_none() {
-                        return fail(cursor, unknown_space(target, key));
-                    }
-                } else if key == "dtype" {
-                    element = self.read(cursor, data, target, depth + 1)?;
-                } else if key == "loc" {
-                    let name = cursor.word().unwrap_or("");
-                    tile.space = target.space(name).unwrap_or_default();
-                    if tile.space.is_none() {
-                        return fail(cursor, unknown_space(target, name));
-                    }
-                } else if key == "valid" {
-                    let read = read_extents(cursor);
-                    let &[rows, cols] = &read[..] else {
-                        return fail(cursor, "`valid` has 2 dimensions".into());
-                    };
-                    valid = Some([rows, cols]);
-                } else {
-                    let number = if cursor.eat("?") {
-                        Some(DYNAMIC)
-                    } else {
-                        cursor.number().and_then(|n| n.parse().ok())
-                    };
-                    let value = match number {
-                        Some(number) => number,
-                        None => {
-                            let word = cursor.word().unwrap_or("");
-                            match enum_value(target, key, word) {
-                                Some(value) => value,
-                                None => return fail(cursor, format!("`{word}` is no value of `{key}`")),
-                            }
-                        }
-                    };
-                    match key {
-                        "rows" => extents[0] = value,
-                        "cols" => extents[1] = value,
-                        "v_row" => given_valid[0] = Some(value),
-                        "v_col" => given_valid[1] = Some(value),
-                        "blayout" => tile.blayout = value as u32,
-                        "slayout" => tile.slayout = value as u32,
-                        "fractal" => tile.fractal = value as u32,
-                        "pad" => tile.pad = value as u32,
-                        "compact" => tile.compact = value as u32,
-                        _ => return fail(cursor, format!("a tile type has no parameter `{key}`")),
-                    }
-                }
-            }
-            if !cursor.eat(",") {
-                break;
-            }
-        }
-        let end = cursor.text.len();
-        if !cursor.eat(">") || !cursor.at_end() {
-            return Err(TypeError {
-                message: "expected `,` or `>` in a tile type".into(),
-                start: cursor.at,
-                end,
-            });
-        }
-        if element.is_none() {
-            return Err(TypeError { message: "the tile type names no element type".into(), start, end });
-        }
-        let valid =
-            valid.unwrap_or([given_valid[0].unwrap_or(extents[0]), given_valid[1].unwrap_or(extents[1])]);
-        [tile.valid_rows, tile.valid_cols] = valid;
-        Ok(self.tile(data, target, element, (extents[0], extents[1]), tile))
-    }
-
-    fn text<'d>(&self, data: &'d ModuleData, id: TypeId) -> &'d str {
+    pub(super) fn text<'d>(&self, data: &'d ModuleData, id: TypeId) -> &'d str {
         data.strings.view().get(data.tables.types[id.index()].text)
     }
 
@@ -391,7 +311,7 @@ impl<'t> TypeTable<'t> {
     }
 
     /// The type with this canonical text, added if it is new.
-    fn add(
+    pub(super) fn add(
         &mut self,
         data: &mut ModuleData,
         ty: Type,
@@ -403,6 +323,7 @@ impl<'t> TypeTable<'t> {
         if let Some(&known) = self.by_text.get(&text) {
             return known;
         }
+        self.budget = self.budget.saturating_sub(data.strings.view().get(text).len());
         let tables = &mut data.tables;
         let dims = Range::new(tables.dims.len(), tables.dims.len() + extents.len());
         tables.dims.extend_from_slice(extents);
@@ -415,8 +336,17 @@ impl<'t> TypeTable<'t> {
     }
 }
 
+/// The closing bracket of a type, and nothing behind it.
+fn expect_end(cursor: &mut Cursor<'_>) -> Result<(), TypeError> {
+    let at = cursor.peek_at();
+    if cursor.eat(">") && cursor.at_end() {
+        return Ok(());
+    }
+    Err(TypeError::new("expected `>`", at, cursor.text.len()))
+}
+
 /// `16x?x`, up to the element type.
-fn read_extents(cursor: &mut Cursor<'_>) -> Vec<i64> {
+pub(super) fn read_extents(cursor: &mut Cursor<'_>) -> Result<Vec<i64>, TypeError> {
     let mut extents = Vec::new();
     loop {
         cursor.skip();
@@ -424,21 +354,27 @@ fn read_extents(cursor: &mut Cursor<'_>) -> Vec<i64> {
         let extent = if ahead.eat("?") {
             DYNAMIC
         } else {
-            let digits = ahead.text.as_bytes()[ahead.at..].iter().take_while(|b| b.is_ascii_digit()).count();
-            if digits == 0 {
-                return extents;
+            let rest = &ahead.text[ahead.at..];
+            let digits = &rest[..rest.bytes().take_while(u8::is_ascii_digit).count()];
+            if digits.is_empty() {
+                return Ok(extents);
             }
-            let digits = &ahead.text[ahead.at..ahead.at + digits];
+            let start = ahead.at;
             ahead.at += digits.len();
-            digits.parse().unwrap_or(i64::MAX)
+            match digits.parse::<i64>() {
+                Ok(extent) if extent <= MAX_EXTENT => extent,
+                _ => {
+                    let message = format!("an extent of {digits} is more than any memory holds");
+                    return Err(TypeError::new(message, start, ahead.at));
+                }
+            }
         };
         extents.push(extent);
-        if ahead.peek() == b'x' {
-            ahead.at += 1;
-        } else {
-            *cursor = ahead;
-            return extents;
+        *cursor = ahead;
+        if ahead.peek() != b'x' {
+            return Ok(extents);
         }
+        ahead.at += 1;
         *cursor = ahead;
     }
 }
@@ -464,25 +400,9 @@ fn scalar(name: &str) -> Option<(u32, u32, u32)> {
         "f16" | "bf16" => 16,
         "f32" | "tf32" => 32,
         "f64" => 64,
-        _ if name.starts_with("f8") => 8,
-        _ if name.starts_with("f4") => 4,
+        _ if name.starts_with("f8E") => 8,
+        _ if name.starts_with("f4E") => 4,
         _ => return None,
     };
     Some((type_kind::FLOAT, width, 0))
-}
-
-fn unknown_space(target: &Target<'_>, name: &str) -> String {
-    let names: Vec<_> = target.t.spaces.iter().map(|s| target.str(s.name)).collect();
-    format!("there is no memory space `{name}`; the target has {}", names.join(", "))
-}
-
-/// The number of an enumeration's value as a tile type spells it.
-fn enum_value(target: &Target<'_>, key: &str, word: &str) -> Option<i64> {
-    let name = match key {
-        "pad" => "pad_value",
-        "compact" => "compact_mode",
-        _ => key,
-    };
-    let values = target.find_enum(name)?.values.of(target.t.enum_values);
-    values.iter().find(|v| target.str(v.text) == word).map(|v| v.value)
 }
