@@ -280,11 +280,11 @@ impl Tally {
     }
 }
 
-fn is_stream(path: &Path) -> bool {
+pub(super) fn is_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-fn read(input: &Path) -> Result<Source, Vec<Report>> {
+pub(super) fn read(input: &Path) -> Result<Source, Vec<Report>> {
     if !is_stream(input) {
         return Source::read(input).map_err(|report| vec![report]);
     }

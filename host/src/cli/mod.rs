@@ -7,6 +7,7 @@
 mod compile;
 mod list;
 mod output;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ pub fn main() -> ExitCode {
     };
     let result = match &cli.command {
         Command::Compile(arguments) => compile::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
         Command::Passes { name, plugins } => list::passes(name.as_deref(), plugins),
         Command::Pipelines => list::pipelines(),
         Command::Pipeline { name, plugins } => list::pipeline(name, plugins),
@@ -64,6 +66,9 @@ enum Command {
     /// Compile kernels
     #[command(after_help = AFTER_HELP)]
     Compile(Box<compile::Arguments>),
+    /// Judge the synchronization that a pipeline makes, or that kernels carry
+    #[command(after_help = AFTER_HELP)]
+    Verify(Box<verify::Arguments>),
     /// List all passes found, or show one
     Passes {
         /// Show this pass with its options

@@ -1,0 +1,201 @@
+//! `pipewright verify`: judges the synchronization that a pipeline makes, or that a kernel already carries.
+//!
+//! What must hold: text goes to the standard output, findings for people to the standard error; errors among the
+//! findings make the exit code 1, warnings do not.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use pipewright_abi::Scope;
+use pipewright_abi::ir::ModuleData;
+use pipewright_abi::target::TargetData;
+
+use super::compile::{is_stream, read};
+use super::{Failure, PluginArguments, output, print_reports};
+use crate::diagnostic::{Report, Source};
+use crate::lower::addresses::lower_all;
+use crate::pipeline::{self, ResolvedPipeline, Unit};
+use crate::verify::report::{Judged, json_text, sarif_text};
+use crate::verify::{FlagModel, Grade, Render, Verdict, build, verify};
+use crate::{lower, plugin, syntax, target};
+
+/// Arguments of `pipewright verify`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Kernels to judge; `-` is the standard input
+    #[arg(value_name = "IN.pto", required = true)]
+    inputs: Vec<PathBuf>,
+    /// The pipeline whose plan is judged, where a function does not carry flags of its own
+    #[arg(long, short, value_name = "NAME|FILE", default_value = "a3")]
+    pipeline: String,
+    /// How to print the judgement
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// What a set does on a flag that is still set; by default what the target says
+    #[arg(long, value_enum)]
+    flag_model: Option<Model>,
+    /// Give an option of a stage this value (repeatable)
+    #[arg(long = "set", value_name = "STAGE.OPTION=VALUE")]
+    settings: Vec<String>,
+    /// Extend the target by this file: its operations are added, or replace those of the same name (repeatable)
+    #[arg(long = "target", value_name = "FILE")]
+    target_extensions: Vec<PathBuf>,
+    #[command(flatten)]
+    plugins: PluginArguments,
+}
+
+/// How a judgement is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// JSON, see docs/verify.md
+    Json,
+    /// SARIF 2.1.0, for code review
+    Sarif,
+}
+
+/// What a set does on a flag that is still set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Model {
+    /// It waits
+    Stall,
+    /// It is lost
+    Lose,
+}
+
+/// Judges all inputs.
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let pipeline = pipeline::load(&arguments.pipeline)?;
+    let found = plugin::discover(&arguments.plugins.plugin_path)?;
+    let mut pipeline = pipeline::resolve(pipeline, &found, &arguments.settings)?;
+    // What works on the module as a whole prints; it has no part in a plan.
+    pipeline.stages.retain(|stage| stage.description().info.scope == Scope::Function);
+    let extensions = [&pipeline.target_extensions[..], &arguments.target_extensions].concat();
+    let target = target::load(&pipeline.target, &extensions)?;
+    let model = match arguments.flag_model {
+        Some(Model::Stall) => FlagModel::Stall,
+        Some(Model::Lose) => FlagModel::Lose,
+        None => flag_model(&target),
+    };
+    let mut failed = false;
+    let mut all = Vec::new();
+    for input in &arguments.inputs {
+        match judge_input(input, &pipeline, &target, model) {
+            Ok(judged) => all.push(judged),
+            Err(reports) => {
+                print_reports(&reports);
+                failed = true;
+            }
+        }
+    }
+    for judged in &all {
+        failed |= judged.functions.iter().any(|(_, j)| j.worst() == Some(Grade::Error));
+        if arguments.format == Format::Text {
+            print_reports(&[findings(judged)]);
+        }
+    }
+    let text = match arguments.format {
+        Format::Text => all.iter().map(summary).collect(),
+        Format::Json => json_text(&all),
+        Format::Sarif => sarif_text(&all),
+    };
+    if let Err(error) = output::result(&text) {
+        output::note(&format!("error: cannot write the judgement: {error}\n"));
+        failed = true;
+    }
+    if failed { Err(Failure::Errors(Vec::new())) } else { Ok(()) }
+}
+
+/// The flag model that a target names.
+pub(super) fn flag_model(target: &TargetData) -> FlagModel {
+    let lose = target.tables.facts.first().is_some_and(|f| f.flag_model == 1);
+    if lose { FlagModel::Lose } else { FlagModel::Stall }
+}
+
+fn judge_input(
+    input: &Path,
+    pipeline: &ResolvedPipeline,
+    target: &TargetData,
+    model: FlagModel,
+) -> Result<Judged, Vec<Report>> {
+    let source = read(input)?;
+    let fail = |diagnostics| vec![Report::new(source.clone(), diagnostics)];
+    let mut module = syntax::parse(&source.text, target).map_err(fail)?;
+    lower::simplify(&mut module, target);
+    let kernels = lower_all(&module, target, pipeline.writes("addresses")).map_err(fail)?;
+    let mut units: Vec<_> = kernels.into_iter().map(Unit::new).collect();
+    pipeline::run(pipeline, &mut module, target, &mut units, &mut |_| {}).map_err(fail)?;
+    let file = if is_stream(input) { "<stdin>".into() } else { input.display().to_string() };
+    Ok(judge(file, &source, &module, target, &units, model))
+}
+
+/// Judges the final plans of a module's functions.
+pub(super) fn judge(
+    file: String,
+    source: &Source,
+    module: &ModuleData,
+    target: &TargetData,
+    units: &[Unit],
+    model: FlagModel,
+) -> Judged {
+    let mut functions = Vec::new();
+    for unit in units {
+        for program in build::programs(Some(&module.view()), &unit.kernel.view(), &unit.plan, &target.view())
+        {
+            let judgement = verify(&program, model);
+            functions.push((program, judgement));
+        }
+    }
+    Judged { file, source: source.text.clone(), functions }
+}
+
+/// All findings of a file, for people.
+pub(super) fn findings(judged: &Judged) -> Report {
+    let mut diagnostics = Vec::new();
+    for (program, judgement) in &judged.functions {
+        let render = Render { program, source: &judged.source };
+        diagnostics.extend(judgement.findings.iter().map(|f| render.diagnostic(f)));
+    }
+    Report::new(Source::new(judged.file.clone(), judged.source.clone()), diagnostics)
+}
+
+/// What is known of each function of a file.
+fn summary(judged: &Judged) -> String {
+    let mut text = String::new();
+    for (program, judgement) in &judged.functions {
+        let count = |grade| judgement.findings.iter().filter(|f| f.grade == grade).count();
+        let grades = [(Grade::Error, "error"), (Grade::Warning, "warning"), (Grade::Advice, "piece")];
+        let mut parts: Vec<String> = grades
+            .into_iter()
+            .map(|(grade, word)| (count(grade), word))
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, word)| {
+                let s = if n == 1 { "" } else { "s" };
+                format!("{n} {word}{s}{}", if word == "piece" { " of advice" } else { "" })
+            })
+            .collect();
+        if parts.is_empty() {
+            parts.push("no findings".into());
+        }
+        text += &format!("{}: function `{}`: {}\n", judged.file, program.name, parts.join(", "));
+        let named = |wanted: &dyn Fn(Verdict) -> bool| {
+            let rules = judgement.verdicts.iter().filter(|(_, v)| wanted(*v)).map(|(r, _)| r.name());
+            rules.collect::<Vec<_>>().join(", ")
+        };
+        let mut line = |word: &str, rules: String| {
+            if !rules.is_empty() {
+                text += &format!("  {word}: {rules}\n");
+            }
+        };
+        line("proved", named(&|v| v == Verdict::Proved));
+        line("proved under assumptions", named(&|v| v == Verdict::Assumed));
+        line("sampled only", named(&|v| matches!(v, Verdict::Sampled(_))));
+        line("broken", named(&|v| v == Verdict::Broken));
+        line("assumed", program.assumptions.join("; "));
+        for (rule, more) in &judgement.more {
+            text += &format!("  {more} more {} that were not looked into\n", rule.name());
+        }
+    }
+    text
+}
