@@ -1,10 +1,28 @@
-//! Inserts set/wait pairs and barriers for all hazards of a kernel: the scan of each instruction over what precedes it.
+//! Inserts set/wait pairs and barriers for all hazards of a kernel, and the barrier that drains it.
+//!
+//! Each instruction looks back over what precedes it, nearest first. What it conflicts with and is not known to be
+//! finished gets a pair, or a barrier if it runs on the same pipe; from there on back that pipe is known to be
+//! finished, and so is whatever it waited for. At the end of a loop each of its instructions looks once more, round
+//! the loop: back over its own iteration to learn what is finished, then from the loop's end over the tail of the
+//! iteration before, down to itself. Groups stand in the order of creation.
+//!
+//! The rules, faults included, are the reference's. What is finished inside a loop is not known outside (it may make
+//! no trip), what waits were *seen* there is, which `loop-history = "drop"` mends. Nothing is known behind a branch but
+//! what both its parts finished.
+//!
+//! Time: a scan visits only nodes at which its knowledge changes, and stops where nothing is left to find
+//! ([`scan`]); it does not look again at what an earlier scan is known to cover ([`facts`]). In straight-line code,
+//! nested loops and branches that reuse their memory this is close to linear. The number of groups itself can be
+//! quadratic: an instruction gets a group with *each* of the earlier loops or branches that touch its memory if
+//! nothing between them is ordered with it, since what is finished in one is not known outside.
 
+mod candidate;
 mod facts;
 mod groups;
 mod lists;
 mod rounds;
 mod scan;
+mod seen;
 mod waits;
 
 use pipewright_abi::kernel::{kernel_flag, node_kind};

@@ -5,10 +5,11 @@ use pipewright_abi::parts::{PartIndex, PartKind, Parts};
 use pipewright_abi::plan::Anchor;
 use pipewright_abi::{NodeId, PassContext, PassError};
 
+use crate::candidate::Candidate;
 use crate::facts::{Cover, Facts};
 use crate::groups::Groups;
 use crate::lists::Lists;
-use crate::scan::{Candidate, Scan, Setting, Trace};
+use crate::scan::{Scan, Setting, Trace};
 use crate::waits::{Pipes, only};
 
 /// Inserts a pair or barrier for each hazard that the ones before do not order.
@@ -101,8 +102,8 @@ impl Rounds<'_, '_> {
             scan.path(0)?;
             trace = scan.trace();
         }
-        let parts_around = Around { parts, top: 0, loops_give_seen: *keep_history };
-        note(facts, lists, &parts_around, now, kernel.node(NodeId(now)).pipe.0, &trace);
+        let around = Around { parts, top: 0, loops_give_seen: *keep_history };
+        note(facts, lists, &around, now, kernel.node(NodeId(now)).pipe.0, &trace);
         Ok(())
     }
 
@@ -134,10 +135,9 @@ impl Rounds<'_, '_> {
         let part = parts.of(NodeId(now));
         // In a loop of the body the tail begins at the instruction, and what stands in that loop was dealt with when it
         // ended. A branch of the body is scanned in full.
-        let (inner_loop, branch): (Option<(u32, u32)>, Option<(u32, u32)>) = match construct {
-            Some((begin, _)) if kernel.node(NodeId(begin)).kind == node_kind::LOOP_BEGIN => (construct, None),
-            other => (None, other),
-        };
+        let is_loop = |begin: u32| kernel.node(NodeId(begin)).kind == node_kind::LOOP_BEGIN;
+        let inner_loop = construct.filter(|&(begin, _)| is_loop(begin));
+        let branch = construct.filter(|&(begin, _)| !is_loop(begin));
         let least_candidate = branch.map_or(now, |(begin, _)| begin);
         let uses = lists.uses(now);
         let mut candidates = Vec::new();
@@ -166,8 +166,8 @@ impl Rounds<'_, '_> {
             scan.round(body, end)?;
             trace = scan.trace();
         }
-        let parts_around = Around { parts, top: body, loops_give_seen: *keep_history };
-        note(facts, lists, &parts_around, now, kernel.node(NodeId(now)).pipe.0, &trace);
+        let around = Around { parts, top: body, loops_give_seen: *keep_history };
+        note(facts, lists, &around, now, kernel.node(NodeId(now)).pipe.0, &trace);
         Ok(())
     }
 }

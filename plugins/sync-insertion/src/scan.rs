@@ -23,55 +23,14 @@
 use pipewright_abi::parts::{PartIndex, PartKind, Parts};
 use pipewright_abi::{NodeId, PassError};
 
+use crate::candidate::Candidate;
 use crate::facts::Cover;
 use crate::groups::Groups;
-use crate::lists::List;
-use crate::waits::{Pipes, only, position};
-
-/// A list of conflicting instructions.
-#[derive(Debug)]
-pub(crate) struct Candidate<'s> {
-    list: &'s List,
-    covers: Vec<Cover>,
-}
-
-impl<'s> Candidate<'s> {
-    /// Those members of `list` that stand before the instruction treated now, less what is covered.
-    pub(crate) fn new(list: &'s List, covers: Vec<Cover>) -> Self {
-        Self { list, covers }
-    }
-
-    /// The last open member below node `below` and not below `least`.
-    pub(crate) fn last(&self, below: u32, least: u32) -> Option<u32> {
-        let members = &self.list.members[..self.list.passed];
-        let mut i = position(members, |&m| m < below);
-        'members: while i > 0 && members[i - 1] >= least {
-            let member = members[i - 1];
-            for cover in &self.covers {
-                if cover.holds && member < cover.all_below {
-                    return None;
-                }
-                if cover.above < member && member < cover.below {
-                    i = members[..i].partition_point(|&m| m <= cover.above);
-                    continue 'members;
-                }
-            }
-            return Some(member);
-        }
-        None
-    }
-
-    /// No open member stands below this one.
-    fn least(&self, least: u32) -> u32 {
-        let covered = self.covers.iter().filter(|c| c.holds).map(|c| c.all_below).max().unwrap_or(0);
-        let members = &self.list.members[..self.list.passed];
-        let first = members.partition_point(|&m| m < covered.max(least));
-        members.get(first).copied().unwrap_or(u32::MAX)
-    }
-}
+use crate::seen::SeenSets;
+use crate::waits::{Pipes, only};
 
 /// The record within one straight piece that the scan is in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Frame {
     /// The node before the piece; all nodes of the piece are above it. For the outermost frame, none is below.
     begin: u32,
@@ -83,14 +42,14 @@ struct Frame {
     finished: Pipes,
     /// A set of this frame below this node cannot matter.
     least_set: u32,
+    /// Sets whose waits were seen within the frame.
+    seen: SeenSets,
 }
 
-/// A wait that was seen.
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    src: u32,
-    dst: u32,
-    set: u32,
+impl Frame {
+    fn new(construct: u32, begin: u32, gives_seen: bool, finished: Pipes, least_set: u32) -> Self {
+        Self { begin, construct, gives_seen, finished, least_set, seen: SeenSets::default() }
+    }
 }
 
 /// What does not change during a scan.
@@ -114,7 +73,6 @@ pub(crate) struct Scan<'s, 'g, 'c, 'p> {
     candidates: Vec<Candidate<'s>>,
     groups: &'g mut Groups<'c, 'p>,
     frames: Vec<Frame>,
-    seen: Vec<Seen>,
     /// For each pipe one more than the highest set of a seen wait on the straight path ahead: it finishes there.
     settled: Vec<u32>,
     phase: Phase,
@@ -178,10 +136,9 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         groups: &'g mut Groups<'c, 'p>,
         pipes: usize,
     ) -> Self {
-        let outermost = Frame { begin: 0, construct: 0, gives_seen: true, finished: 0, least_set: 0 };
+        let outermost = Frame::new(0, 0, true, 0, 0);
         Self {
             frames: vec![outermost],
-            seen: Vec::new(),
             settled: vec![0; pipes],
             phase: Phase::Forward,
             end: setting.now,
@@ -194,13 +151,12 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
 
     /// What the scan leaves behind.
     pub(crate) fn trace(mut self) -> Trace {
-        self.trace.end = self.known();
+        self.trace.end = self.known(u32::MAX);
         self.trace
     }
 
-    fn known(&self) -> Known {
-        let seen = self.seen.iter().fold(0, |pipes, y| pipes | only(y.src));
-        Known { finished: self.frames[0].finished, seen }
+    fn known(&self, below: u32) -> Known {
+        Known { finished: self.frames[0].finished, seen: self.frames[0].seen.sources(below) }
     }
 
     /// Scans the straight path of the instruction back to the begin of `top`.
@@ -214,7 +170,9 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
             if self.run(part, from, lo)? == Flow::Stop {
                 return Ok(Flow::Stop);
             }
-            let known = self.known();
+            // Sets above are passed, but those in the tail of the iteration are still to come.
+            let below = if self.phase == Phase::Prefix { u32::MAX } else { of.construct.0 };
+            let known = self.known(below);
             self.trace.left.push(known);
             if part == top {
                 return Ok(Flow::Done);
@@ -283,12 +241,11 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
             if candidate || gives {
                 let least_set = if gives { 0 } else { self.least_candidate(begin, finished) };
                 let gives_seen = self.setting.loops_give_seen;
-                let seen = self.seen.len();
-                self.frames.push(Frame { begin, construct: begin, gives_seen, finished, least_set });
+                self.frames.push(Frame::new(begin, begin, gives_seen, finished, least_set));
                 self.run(inner, 2 * end, lo.max(2 * begin + 2))?;
-                self.frames.pop();
-                if !gives_seen {
-                    self.seen.truncate(seen);
+                let left = self.frames.pop().filter(|f| f.gives_seen);
+                if let (Some(left), Some(around)) = (left, self.frames.last_mut()) {
+                    around.seen.merge(left.seen);
                 }
             }
             return Ok(());
@@ -302,12 +259,9 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         let mut in_both = Pipes::MAX;
         for part in [then, otherwise] {
             let (begin, end) = (parts.part(part).begin.0, parts.part(part).end.0);
-            let seen = self.seen.len();
-            let construct = of.construct.0;
-            self.frames.push(Frame { begin, construct, gives_seen: false, finished, least_set: 0 });
+            self.frames.push(Frame::new(of.construct.0, begin, false, finished, 0));
             self.run(part, 2 * end, 2 * begin + 2)?;
             in_both &= self.frames.pop().map_or(0, |f| f.finished);
-            self.seen.truncate(seen);
         }
         self.finish(in_both & !finished, 2 * begin);
         Ok(())
@@ -318,9 +272,7 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         let node = event / 2;
         let pipe = self.groups.pipe_of(node);
         if event % 2 == 1 {
-            let finished = self.top().finished;
-            let is_met = |y: &Seen| y.set == node && self.is_done(y.dst, finished);
-            if self.seen.iter().any(is_met) {
+            if self.last_set(node + 1) == Some(node) {
                 self.finish(only(pipe), event);
             }
             if self.top().finished & only(pipe) == 0 && self.is_candidate(node) {
@@ -343,7 +295,7 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
                     for i in 0..self.groups.back_waits(src, pipe).at(node).len() {
                         let set = self.groups.back_waits(src, pipe).at(node)[i].set;
                         if self.matters_in_tail(src) {
-                            self.seen.push(Seen { src, dst: pipe, set });
+                            self.note_seen(src, pipe, set);
                         }
                     }
                 }
@@ -370,7 +322,7 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         if !self.matters(src, set) {
             return;
         }
-        self.seen.push(Seen { src, dst, set });
+        self.note_seen(src, dst, set);
         let parts = self.setting.parts;
         // In the tail the straight path of the instruction is not scanned.
         let on_path =
@@ -380,6 +332,18 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
             let settled = &mut self.settled[src as usize];
             *settled = (*settled).max(set + 1);
         }
+    }
+
+    fn note_seen(&mut self, src: u32, dst: u32, set: u32) {
+        let top = self.frames.len() - 1;
+        self.frames[top].seen.add(src, dst, set);
+    }
+
+    /// The last set below node `below` that finishes a pipe.
+    fn last_set(&self, below: u32) -> Option<u32> {
+        let finished = self.top().finished;
+        let last = |f: &Frame| f.seen.last(below, finished, |dst| self.is_done(dst, finished));
+        self.frames.iter().filter_map(last).max()
     }
 
     /// Whether seeing a wait on `src` whose set stands after node `set` can change what comes.
@@ -405,14 +369,8 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
     /// The highest position below `from`, not below `lo`, at which something happens.
     fn event(&self, from: u32, lo: u32) -> Option<u32> {
         let finished = self.top().finished;
-        let mut event = None;
         // Sets of seen waits.
-        for y in &self.seen {
-            let at = 2 * y.set + 1;
-            if at < from && at >= lo && finished & only(y.src) == 0 && self.is_done(y.dst, finished) {
-                event = event.max(Some(at));
-            }
-        }
+        let mut event = self.last_set(from / 2).map(|set| 2 * set + 1).filter(|&s| s >= lo);
         // Candidates.
         if self.phase != Phase::Prefix {
             let candidate = self.candidate(from / 2, lo / 2, finished).map(|c| 2 * c + 1);
@@ -484,14 +442,14 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
     /// No open candidate at or above `least` whose pipe is not finished stands below this one.
     fn least_candidate(&self, least: u32, finished: Pipes) -> u32 {
         let least = least.max(self.setting.least_candidate);
-        let open = self.candidates.iter().filter(|c| finished & only(c.list.pipe) == 0);
+        let open = self.candidates.iter().filter(|c| finished & only(c.pipe()) == 0);
         open.map(|c| c.least(least)).min().unwrap_or(u32::MAX)
     }
 
     /// The last open candidate below node `below` and not below `least` whose pipe is not finished.
     fn candidate(&self, below: u32, least: u32, finished: Pipes) -> Option<u32> {
         let least = least.max(self.setting.least_candidate);
-        let open = self.candidates.iter().filter(|c| finished & only(c.list.pipe) == 0);
+        let open = self.candidates.iter().filter(|c| finished & only(c.pipe()) == 0);
         open.filter_map(|c| c.last(below, least)).max()
     }
 

@@ -125,9 +125,10 @@ mod tests {
         all.iter().for_each(|&w| waits.add(w));
         for below in (0..520).step_by(11) {
             for least_set in [0, 30, 96, 97] {
-                let fits = |w: &&Wait| w.at < below && w.at >= 20 && w.set >= least_set && w.set % 2 == 0;
+                let is_even = |w: Wait| w.set.is_multiple_of(2);
+                let fits = |w: &&Wait| w.at < below && w.at >= 20 && w.set >= least_set && is_even(**w);
                 let expected = all.iter().filter(fits).max_by_key(|w| w.at).copied();
-                assert_eq!(waits.last(below, 20, least_set, |w| w.set % 2 == 0), expected);
+                assert_eq!(waits.last(below, 20, least_set, is_even), expected);
             }
         }
     }

@@ -86,14 +86,18 @@ impl Model<'_> {
 
     /// Carried pairs in the order in which their synthetic pairs are to be made, one line each.
     pub fn given(&self) -> Vec<String> {
-        let lasting = |&&(pair, at_loop): &&(usize, bool)| {
-            at_loop || !self.pools.at_loop_scope.contains(&self.groups[pair].key())
-        };
         let line = |&(pair, at_loop): &(usize, bool)| {
             let group = &self.groups[pair];
             crate::plan::given_line(at_loop, group.key(), group.carrier, group.id)
         };
-        self.pools.given.iter().filter(lasting).map(line).collect()
+        self.given_groups().iter().map(line).collect()
+    }
+
+    /// Carried pairs in that order, and whether their id is at loop scope.
+    pub(crate) fn given_groups(&self) -> Vec<(usize, bool)> {
+        let again = |pair: usize| self.pools.at_loop_scope.contains(&self.groups[pair].key());
+        let given = self.pools.given.iter().copied();
+        given.filter(|&(pair, at_loop)| at_loop || !again(pair)).collect()
     }
 
     /// Makes the head set and tail wait of a carried pair.

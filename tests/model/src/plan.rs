@@ -45,6 +45,21 @@ impl Model<'_> {
                 }
             }
         }
+        let is_given = |g: &&usize| {
+            let group = &self.groups[**g];
+            group.id.is_some() && !group.useless && !group.synthetic && !group.barrier
+        };
+        let (forward, given): (Vec<usize>, _) = ((0..self.groups.len()).collect(), self.given_groups());
+        let forward = forward.iter().filter(|&&g| self.groups[g].carrier.is_none());
+        for &g in forward.chain(given.iter().map(|(g, _)| g)).filter(is_given) {
+            let scope = match given.iter().find(|(other, _)| *other == g) {
+                None => scope::NONE,
+                Some((_, false)) => scope::FUNCTION,
+                Some((_, true)) => scope::LOOP,
+            };
+            let event_id = self.groups[g].id.unwrap_or(NO_EVENT);
+            apply(Edit::SetEventId { group: GroupId::from_index(g), event_id, scope });
+        }
         for (g, _) in self.groups.iter().enumerate().filter(|(_, g)| g.useless && !g.synthetic) {
             apply(Edit::Remove { group: GroupId::from_index(g) });
         }

@@ -1,0 +1,52 @@
+//! Instructions that the one scanned now conflicts with, and which of them are still open.
+
+use crate::facts::Cover;
+use crate::lists::List;
+use crate::waits::position;
+
+/// A list of conflicting instructions.
+#[derive(Debug)]
+pub(crate) struct Candidate<'s> {
+    list: &'s List,
+    pub(crate) covers: Vec<Cover>,
+}
+
+impl<'s> Candidate<'s> {
+    /// Those members of `list` that stand before the instruction treated now, less what is covered.
+    pub(crate) fn new(list: &'s List, covers: Vec<Cover>) -> Self {
+        Self { list, covers }
+    }
+
+    /// The pipe of its members.
+    pub(crate) fn pipe(&self) -> u32 {
+        self.list.pipe
+    }
+
+    /// The last open member below node `below` and not below `least`.
+    pub(crate) fn last(&self, below: u32, least: u32) -> Option<u32> {
+        let members = &self.list.members[..self.list.passed];
+        let mut i = position(members, |&m| m < below);
+        'members: while i > 0 && members[i - 1] >= least {
+            let member = members[i - 1];
+            for cover in &self.covers {
+                if cover.holds && member < cover.all_below {
+                    return None;
+                }
+                if cover.above < member && member < cover.below {
+                    i = members[..i].partition_point(|&m| m <= cover.above);
+                    continue 'members;
+                }
+            }
+            return Some(member);
+        }
+        None
+    }
+
+    /// No open member stands below this one.
+    pub(crate) fn least(&self, least: u32) -> u32 {
+        let covered = self.covers.iter().filter(|c| c.holds).map(|c| c.all_below).max().unwrap_or(0);
+        let members = &self.list.members[..self.list.passed];
+        let first = members.partition_point(|&m| m < covered.max(least));
+        members.get(first).copied().unwrap_or(u32::MAX)
+    }
+}
