@@ -36,7 +36,7 @@ fn functions(cpp: &str) -> Vec<(&str, &str)> {
 
 /// The name in `__global__ AICORE void name(args) {`.
 fn header_name(line: &str) -> Option<&str> {
-    let other = ["static ", "enum ", "struct ", "using ", "template", "namespace", "class ", "#", " ", "}"];
+    let other = ["enum ", "struct ", "using ", "template", "namespace", "class ", "#", " ", "}"];
     if !line.trim_end().ends_with('{') || other.iter().any(|o| line.starts_with(o)) {
         return None;
     }
