@@ -317,6 +317,11 @@ impl Fixture {
         hazards.view().copy_out(&mut self.columns);
     }
 
+    /// Hands a column to the passes that follow, as a pass before them would.
+    pub fn write_column<T: bytemuck::Pod>(&mut self, id: &str, records: &[T]) {
+        self.columns.push(OwnedColumn::new(id, records));
+    }
+
     /// The records of a column that a pass wrote, if there are any.
     pub fn column<T: bytemuck::Pod>(&self, id: &'static str) -> Option<Vec<T>> {
         let lent: Vec<Column<'_>> = self.columns.iter().filter_map(OwnedColumn::borrow).collect();

@@ -50,6 +50,9 @@ impl Pass for BackwardMatch {
                 at_loops.push((synthetic, ends));
             }
         }
+        if position == Position::Back {
+            keep_late_sets_behind(cx)?;
+        }
         put_again(cx, at_loops)
     }
 }
@@ -97,6 +100,21 @@ fn add(cx: &mut PassContext<'_>, pair: GroupId, ends: Ends) -> Result<GroupId, P
     cx.edit(Edit::SetEventId { group: synthetic, event_id: group.event_id, scope: group.scope })?;
     ends.put(cx, synthetic)?;
     Ok(synthetic)
+}
+
+/// Puts sets that allocation moved after it had given the last id behind the tail waits again: in the reference those
+/// already stood there when the sets came. Allocation need not have said anything.
+fn keep_late_sets_behind(cx: &mut PassContext<'_>) -> Result<(), PassError> {
+    for &group in cx.column::<GroupId>("event-ids.moved-late/1").unwrap_or(&[]) {
+        let is_live = cx.plan().groups().get(group.index()).is_some_and(|g| g.is_pair());
+        if !is_live {
+            continue;
+        }
+        if let Some(anchor) = cx.plan().place(group, Role::Set) {
+            cx.place(group, Role::Set, anchor, Position::Back)?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts the loop-scope groups whose id meets no other use outside of their loop in place once more, in the order

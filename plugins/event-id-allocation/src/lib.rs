@@ -29,6 +29,10 @@ use pools::{Interval, Pools};
 /// An ordered pair of pipes.
 type Key = (PipeId, PipeId);
 
+/// Column of the groups whose sets were moved in the second round, in order of moving: where their new place is
+/// behind a loop, they stand behind the tail waits that were given before.
+const MOVED_LATE: &str = "event-ids.moved-late/1";
+
 /// The pass.
 #[derive(Debug)]
 pub struct EventIdAllocation;
@@ -95,6 +99,8 @@ struct Allocation {
     order: Vec<GroupId>,
     /// Keys whose carried pairs hold their id for their loop only.
     at_loops: BTreeSet<Key>,
+    /// Pairs whose sets were moved in the second round, in order of moving.
+    moved_late: Vec<GroupId>,
 }
 
 impl Allocation {
@@ -121,6 +127,7 @@ impl Allocation {
             pools: Pools::new(target, max_ids),
             order: Vec::new(),
             at_loops: BTreeSet::new(),
+            moved_late: Vec::new(),
             pairs,
         }
     }
@@ -195,6 +202,7 @@ fn write(cx: &mut PassContext<'_>, allocation: &Allocation, again: &BTreeSet<Key
             cx.place(id, Role::Set, Anchor::after(NodeId::from_index(node)), Position::Back)?;
         }
     }
+    cx.write_column(MOVED_LATE, &allocation.moved_late);
     let all = || (0..allocation.pairs.len()).map(GroupId::from_index);
     let mut widened = 0;
     for id in all().filter(|&id| pair(id).is_some_and(|p| p.given_up)) {

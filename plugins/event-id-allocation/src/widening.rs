@@ -73,6 +73,9 @@ impl Allocation {
             self.sets[pair.set_at.index()].retain(|&g| g != other);
             (pair.set_at, pair.moved) = (node, true);
             self.sets[node.index()].push(other);
+            if !self.at_loops.is_empty() {
+                self.moved_late.push(other);
+            }
         }
     }
 }

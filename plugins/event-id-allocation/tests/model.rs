@@ -1,6 +1,7 @@
 //! The pass against the literal model: ids, scopes, order of giving, moved sets.
 
 use event_id_allocation::EventIdAllocation;
+use pipewright_abi::GroupId;
 use pipewright_abi::kernel::KernelData;
 use pipewright_abi::parts::Parts;
 use pipewright_abi::testing::{Fixture, target};
@@ -26,6 +27,9 @@ fn compare_from(mut model: Model<'_>, kernel: &KernelData) -> Result<(), TestCas
     model.allocate();
     prop_assert_eq!(plan_text(&fixture.plan, true, false), model.text(true, false));
     prop_assert_eq!(plan_given(&fixture.plan), model.given());
+    let moved: Vec<GroupId> = fixture.column("event-ids.moved-late/1").unwrap();
+    let moved: Vec<usize> = moved.into_iter().map(GroupId::index).collect();
+    prop_assert_eq!(&moved[..], model.moved_late());
     Ok(())
 }
 

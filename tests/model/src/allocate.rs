@@ -16,6 +16,8 @@ pub(crate) struct Pools {
     at_loop_scope: BTreeSet<Key>,
     /// Carried pairs in the order in which they got an id, and whether it was at loop scope.
     given: Vec<(usize, bool)>,
+    /// Pairs whose sets were moved in the second round.
+    moved_late: Vec<usize>,
 }
 
 impl Model<'_> {
@@ -93,6 +95,11 @@ impl Model<'_> {
         self.given_groups().iter().map(line).collect()
     }
 
+    /// Pairs whose sets were moved in the second round, in order of moving.
+    pub fn moved_late(&self) -> &[usize] {
+        &self.pools.moved_late
+    }
+
     /// Carried pairs in that order, and whether their id is at loop scope.
     pub(crate) fn given_groups(&self) -> Vec<(usize, bool)> {
         let again = |pair: usize| self.pools.at_loop_scope.contains(&self.groups[pair].key());
@@ -167,6 +174,9 @@ impl Model<'_> {
             };
             if let Some(&y) = self.post[i as usize].iter().find(fits) {
                 self.groups[p].useless = true;
+                if !self.pools.at_loop_scope.is_empty() {
+                    self.pools.moved_late.push(y.group);
+                }
                 self.post[i as usize].retain(|z| *z != y);
                 self.post[of.set_at].push(y);
                 self.groups[y.group].set_at = of.set_at;
