@@ -22,21 +22,22 @@ pub(crate) fn emit(module: Module<'_>, target: Target<'_>, units: &[Unit<'_>]) -
     }
     let has_body: HashMap<OpId, usize> =
         units.iter().enumerate().map(|(i, unit)| (unit.kernel.function(), i)).collect();
-    let mut functions = String::new();
+    let mut out = String::new();
     for declaration in module.functions().filter(|f| !has_body.contains_key(f)) {
-        signature(&mut lower, declaration, Kind::Declaration, &mut functions)?;
+        signature(&mut lower, declaration, Kind::Declaration, &mut out)?;
     }
     for &index in &order(&module, units)? {
         let function = units[index].kernel.function();
         let kind = kind(&module, function, units.len());
-        signature(&mut lower, function, kind, &mut functions)?;
+        signature(&mut lower, function, kind, &mut out)?;
         let code = lower.function(&units[index])?;
-        print::body(&code, &lower.types, lower.flat, &mut functions);
-        functions.push_str("}\n\n");
+        print::body(&code, &lower.types, lower.flat, &mut out);
+        out.push_str("}\n\n");
     }
-    let mut out = prologue(lower.helpers);
-    out.push_str(functions.trim_end());
+    out.truncate(out.trim_end().len());
     out.push('\n');
+    // Which helpers the functions need is known only now.
+    out.insert_str(0, &prologue(lower.helpers));
     Ok(out)
 }
 

@@ -4,7 +4,7 @@
 //! `goto` needs because it must not jump over an initialization, every value is declared at the top and what would
 //! be declarations are assignments.
 
-use crate::code::{AliasKind, CONDITIONAL, Code, Expr, Item, NodeId, PREFIX, Piece, Pieces};
+use crate::code::{AliasKind, CONDITIONAL, Code, Expr, Item, NodeId, Op, PREFIX, Piece, Pieces};
 use crate::form::{Form, shared_here};
 use crate::types::{Ctype, Types};
 
@@ -287,11 +287,12 @@ impl Printer<'_> {
                 self.expression(a, PREFIX + 1);
             }
             Expr::Binary(op, a, b) => {
-                self.expression(a, op.precedence());
+                let least = op.precedence();
+                self.expression(a, if self.needs_care(op, a) { PREFIX } else { least });
                 self.out.push(' ');
                 self.out.push_str(op.text());
                 self.out.push(' ');
-                self.expression(b, op.precedence() + 1);
+                self.expression(b, if self.needs_care(op, b) { PREFIX } else { least + 1 });
             }
             Expr::Select(condition, yes, no) => {
                 self.expression(condition, CONDITIONAL + 1);
@@ -301,6 +302,17 @@ impl Printer<'_> {
                 self.expression(no, CONDITIONAL + 1);
             }
             Expr::Call(pieces) | Expr::Text(pieces) => self.pieces(pieces),
+        }
+    }
+
+    /// Whether compilers warn about the operand without parentheses, though the language needs none.
+    fn needs_care(&self, op: Op, operand: NodeId) -> bool {
+        match (op, self.code.node(operand).expr) {
+            (Op::Eq | Op::Ne | Op::BitAnd | Op::BitXor | Op::BitOr | Op::Shl | Op::Shr, Expr::Binary(..)) => {
+                true
+            }
+            (Op::Or, Expr::Binary(Op::And, ..)) => true,
+            _ => false,
         }
     }
 
@@ -380,5 +392,100 @@ fn precedence(code: &Code, node: NodeId) -> u8 {
         Expr::Binary(op, ..) => op.precedence(),
         Expr::Select(..) => CONDITIONAL,
         Expr::Name | Expr::Literal(_) | Expr::Call(_) | Expr::Text(_) => PREFIX + 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code::Class;
+
+    /// The body of a function with three parameters that returns what `build` makes of them.
+    fn returned(build: impl Fn(&mut Code, [NodeId; 3]) -> NodeId) -> String {
+        let mut code = Code::default();
+        let parameters = [(); 3].map(|()| code.name(Ctype::I32, Class::Plain));
+        code.parameters.extend(parameters);
+        let value = build(&mut code, parameters);
+        code.items.push(Item::Return(Some(value)));
+        let mut out = String::new();
+        body(&code, &Types::new(), false, &mut out);
+        let line = out.lines().find(|line| line.contains("return")).unwrap();
+        line.trim().trim_start_matches("return ").trim_end_matches(';').to_owned()
+    }
+
+    #[test]
+    fn parentheses_follow_the_tree() {
+        let int = Ctype::I32;
+        let nested = returned(|c, [x, y, z]| {
+            let inner = c.binary(Op::Sub, y, z, int);
+            let middle = c.binary(Op::Sub, x, inner, int);
+            c.binary(Op::Mul, x, middle, int)
+        });
+        assert_eq!(nested, "v1 * (v1 - (v2 - v3))");
+        let left = returned(|c, [x, y, z]| {
+            let inner = c.binary(Op::Sub, x, y, int);
+            c.binary(Op::Sub, inner, z, int)
+        });
+        assert_eq!(left, "v1 - v2 - v3");
+        let quotient = returned(|c, [x, y, z]| {
+            let inner = c.binary(Op::Div, x, y, Ctype::I64);
+            let narrow = c.cast(int, inner);
+            c.binary(Op::Add, narrow, z, int)
+        });
+        assert_eq!(quotient, "(int32_t) (v1 / v2) + v3");
+        let chosen = returned(|c, [x, y, z]| {
+            let less = c.compare(Op::Lt, x, y);
+            let inner = c.select(less, x, y);
+            let equal = c.compare(Op::Eq, inner, z);
+            c.select(equal, y, z)
+        });
+        assert_eq!(chosen, "(v1 < v2 ? v1 : v2) == v3 ? v2 : v3");
+        let negated = returned(|c, [x, ..]| {
+            let minus = c.define(Expr::Negate(x), int);
+            c.define(Expr::Negate(minus), int)
+        });
+        assert_eq!(negated, "-(-v1)");
+    }
+
+    #[test]
+    fn text_around_an_operand_decides_its_parentheses() {
+        let text = returned(|c, [x, y, _]| {
+            let sum = c.binary(Op::Add, x, y, Ctype::I32);
+            let pieces = c.write(|w| {
+                w.text("(event_t) ").node(sum);
+            });
+            c.define_text(pieces, Ctype::I32)
+        });
+        assert_eq!(text, "v4");
+        let mut code = Code::default();
+        let x = code.name(Ctype::I32, Class::Plain);
+        code.parameters.push(x);
+        let [first, second] = [0, 1].map(|_| code.binary(Op::Add, x, x, Ctype::I32));
+        let pieces = code.write(|w| {
+            w.text("f(").node(first).text(") + ").node(second);
+        });
+        code.define_effect(Expr::Text(pieces), Ctype::I32);
+        let mut out = String::new();
+        body(&code, &Types::new(), false, &mut out);
+        assert!(out.contains("int32_t v2 = f(v1 + v1) + (v1 + v1);"), "{out}");
+    }
+
+    #[test]
+    fn flat_form_declares_first_and_assigns_later() {
+        let mut code = Code::default();
+        let x = code.name(Ctype::I32, Class::Plain);
+        code.parameters.push(x);
+        let one = code.integer(Ctype::I32, 1);
+        let square = code.binary(Op::Mul, x, one, Ctype::I32);
+        let label = code.label();
+        code.items.push(Item::Goto(label));
+        code.items.push(Item::Label(label));
+        let sum = code.binary(Op::Add, square, square, Ctype::I32);
+        code.items.push(Item::Return(Some(sum)));
+        let mut out = String::new();
+        body(&code, &Types::new(), true, &mut out);
+        let expected = "  const int32_t v2 = 1;\n  int32_t v3;\n  using T = float;\n\n  v3 = v1 * v2;\n  goto label1;\n\
+                        label1:\n  return v3 + v3;\n";
+        assert_eq!(out, expected);
     }
 }
