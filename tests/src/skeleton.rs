@@ -106,8 +106,11 @@ fn event(statement: &str) -> Option<String> {
     for (call, word) in [("set_flag(", "set"), ("wait_flag(", "wait")] {
         if let Some(at) = find_word(statement, call) {
             let inside = statement[at + call.len()..].trim_end_matches(')');
-            let mut parts = inside.splitn(3, ',').map(|p| p.trim().trim_start_matches("PIPE_"));
-            let (src, dst, id) = (parts.next()?, parts.next()?, parts.next()?);
+            let mut parts = inside.splitn(3, ',').map(str::trim);
+            // Virtual pipes, which no core of this target has, are no part of a skeleton.
+            let mut pipe = || parts.next()?.strip_prefix("PIPE_");
+            let (src, dst) = (pipe()?, pipe()?);
+            let id = parts.next()?;
             let id = id.rsplit("EVENT_ID").next().filter(|n| id.contains("EVENT_ID") && !n.is_empty());
             return Some(format!("{word} {src}>{dst}#{}", id.unwrap_or("dyn")));
         }
