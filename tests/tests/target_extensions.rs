@@ -67,7 +67,8 @@ fn so_does_the_command_line() {
     assert_eq!((of_argument.code, of_argument.stdout), (Some(0), of_pipeline.stdout));
     // The last description of an operation counts.
     sandbox.write("mine.toml", OPERATION.replace("pipe = \"V\"", "pipe = \"S\""));
-    let arguments = ["compile", "k.pto", "--pipeline", "vendor.toml", "--emit", "plan", "--target", "mine.toml"];
+    let arguments =
+        ["compile", "k.pto", "--pipeline", "vendor.toml", "--emit", "plan", "--target", "mine.toml"];
     let plan = sandbox.run(arguments).stdout;
     let line = plan.lines().find(|line| line.contains("pto.thorner")).expect("the operation is in the plan");
     assert!(line.contains(" S "), "{line}");
@@ -88,6 +89,9 @@ fn mistakes_are_shown_where_they_are() {
         sandbox.refused(["compile", "k.pto", "--pipeline", "vendor.toml", "-o", "k.cpp"])
     };
     insta::assert_snapshot!(refusal(&PIPELINE.replace("ops/vendor", "ops/vender"), OPERATION));
-    insta::assert_snapshot!(refusal(&PIPELINE.replace("[\"ops/vendor.toml\"]", "\"ops/vendor.toml\""), OPERATION));
+    insta::assert_snapshot!(refusal(
+        &PIPELINE.replace("[\"ops/vendor.toml\"]", "\"ops/vendor.toml\""),
+        OPERATION
+    ));
     insta::assert_snapshot!(refusal(PIPELINE, &OPERATION.replace("\"V\"", "\"VECTOR\"")));
 }
