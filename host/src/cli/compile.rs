@@ -67,6 +67,8 @@ pub(super) struct Arguments {
 enum Emit {
     /// The text that the pipeline's emitter makes: C++
     Cpp,
+    /// The input with the synchronization written out, from `pto-emit` in place of the pipeline's emitter
+    Pto,
     /// The functions with their final plans, for people
     Plan,
 }
@@ -77,7 +79,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let start = Instant::now();
     let pipeline = pipeline::load(&arguments.pipeline)?;
     let found = plugin::discover(&arguments.plugins.plugin_path)?;
-    let pipeline = pipeline::resolve(pipeline, &found, &arguments.settings)?;
+    let mut pipeline = pipeline::resolve(pipeline, &found, &arguments.settings)?;
+    if arguments.emit == Emit::Pto {
+        pipeline.replace_emitter("pto-emit", &found, Source::new("command line", "--emit pto"))?;
+    }
     check_print_points(arguments, &pipeline)?;
     let extensions = [&pipeline.target_extensions[..], &arguments.target_extensions].concat();
     let target = target::load(&pipeline.target, &extensions)?;
@@ -108,7 +113,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Where the output of each input goes.
 fn outputs(arguments: &Arguments) -> Result<Vec<PathBuf>, Failure> {
-    let extension = if arguments.emit == Emit::Cpp { "cpp" } else { "plan" };
+    let extension = match arguments.emit {
+        Emit::Cpp => "cpp",
+        Emit::Pto => "pto",
+        Emit::Plan => "plan",
+    };
     let Some(directory) = &arguments.out_dir else {
         if arguments.inputs.len() > 1 {
             return Err(Failure::Usage("several inputs need `--out-dir DIR`".into()));
@@ -123,6 +132,9 @@ fn outputs(arguments: &Arguments) -> Result<Vec<PathBuf>, Failure> {
         let mut name = stem.to_owned();
         name.push(format!(".{extension}"));
         let output = directory.join(name);
+        if !is_stream(input) && output.exists() && output.canonicalize().ok() == input.canonicalize().ok() {
+            return Err(Failure::Usage(format!("`{}` would be written over by its output", input.display())));
+        }
         if let Some(other) = taken.insert(output.clone(), input) {
             let (other, input, output) = (other.display(), input.display(), output.display());
             return Err(Failure::Usage(format!(
@@ -209,7 +221,7 @@ impl Compiler<'_> {
                 let plans: Vec<_> = units.iter().map(|u| plan_text(u, &module, self.target, &name)).collect();
                 Some(plans.join("\n"))
             }
-            Emit::Cpp => outcome.text,
+            Emit::Cpp | Emit::Pto => outcome.text,
         };
         if self.arguments.remarks {
             print_reports(&[report(&module, outcome.remarks)]);
@@ -293,7 +305,7 @@ pub(super) fn read(input: &Path) -> Result<Source, Vec<Report>> {
     Source::from_bytes("<stdin>", read.map(|_| bytes)).map_err(|report| vec![report])
 }
 
-fn write(output: &Path, text: &str) -> Result<(), Report> {
+pub(super) fn write(output: &Path, text: &str) -> Result<(), Report> {
     let written = if is_stream(output) { output::result(text) } else { output::file(output, text) };
     written.map_err(|e| cannot_write(output, &e))
 }

@@ -5,6 +5,7 @@
 //! a closed pipe ends the program quietly.
 
 mod compile;
+mod fmt;
 mod list;
 mod output;
 mod verify;
@@ -29,6 +30,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Compile(arguments) => compile::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
+        Command::Fmt(arguments) => fmt::run(arguments),
         Command::Passes { name, plugins } => list::passes(name.as_deref(), plugins),
         Command::Pipelines => list::pipelines(),
         Command::Pipeline { name, plugins } => list::pipeline(name, plugins),
@@ -69,6 +71,9 @@ enum Command {
     /// Judge the synchronization that a pipeline makes, or that kernels carry
     #[command(after_help = AFTER_HELP)]
     Verify(Box<verify::Arguments>),
+    /// Write kernels in canonical form
+    #[command(after_help = AFTER_HELP)]
+    Fmt(fmt::Arguments),
     /// List all passes found, or show one
     Passes {
         /// Show this pass with its options

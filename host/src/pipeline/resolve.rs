@@ -43,6 +43,29 @@ pub struct ResolvedStage {
 }
 
 impl ResolvedPipeline {
+    /// Puts another emitter in the place of the last stage that writes text, or behind all stages if none does. `why`
+    /// is the text that asked for it.
+    pub fn replace_emitter(&mut self, pass: &str, found: &Found, why: Source) -> Result<(), Vec<Report>> {
+        let place = Place { source: 0, span: text_range(0..why.text.len()) };
+        let pass = At { value: pass.to_owned(), place };
+        let stage = Stage { pass, version: None, plugin: None, options: Vec::new() };
+        let pipeline =
+            Pipeline { sources: vec![why], directories: vec![PathBuf::new()], ..Pipeline::default() };
+        let emitter = provider(&stage, &pipeline, found)
+            .and_then(|file| load(&stage, &file, &mut BTreeMap::new()))
+            .map_err(|error| pipeline.reports(vec![error]))?;
+        let (plugin, index) = emitter;
+        let specs = &plugin.passes[index as usize].info.options;
+        let options = specs.iter().map(|s| (s.name.clone(), s.default.clone())).collect();
+        let emitter = ResolvedStage { plugin, index, options };
+        let is_emitter = |stage: &ResolvedStage| stage.description().info.writes.iter().any(|w| w == "text");
+        match self.stages.iter().rposition(is_emitter) {
+            Some(index) => self.stages[index] = emitter,
+            None => self.stages.push(emitter),
+        }
+        Ok(())
+    }
+
     /// Whether some stage writes the artifact.
     pub fn writes(&self, artifact: &str) -> bool {
         self.stages.iter().any(|stage| stage.description().info.writes.iter().any(|w| w == artifact))

@@ -138,11 +138,34 @@ impl Lower<'_> {
         }
     }
 
-    /// Prints the call that drains all pipes before a return, if the plan asks for it.
-    pub(crate) fn tail(&mut self, op: OpId) -> Result<(), PassError> {
-        if self.plan.and_then(placement::tail).is_none() {
+    /// Whether an operation is the barrier that drains all pipes before a return, written out: what `pto-emit` makes
+    /// of a plan.
+    pub(crate) fn is_tail_barrier(&self, op: OpId) -> bool {
+        self.m.attr(op, "pto.auto_sync_tail_barrier").is_some()
+    }
+
+    /// Prints a written tail barrier; the one directly before a return is printed with the return.
+    pub(crate) fn written_tail(&mut self, op: OpId) -> Result<(), PassError> {
+        let ops = self.m.block_ops(self.m.op(op).block);
+        let next = ops.iter().rposition(|&o| o == op).and_then(|at| ops.get(at + 1));
+        if next.is_some_and(|&next| self.m.op_name(next) == "func.return") {
             return Ok(());
         }
+        self.drain(op)
+    }
+
+    /// Prints the call that drains all pipes before a return, if the plan asks for it or it is written.
+    pub(crate) fn tail(&mut self, op: OpId) -> Result<(), PassError> {
+        let ops = self.m.block_ops(self.m.op(op).block);
+        let before = ops.iter().rposition(|&o| o == op).and_then(|at| ops.get(at.checked_sub(1)?));
+        let is_written = before.is_some_and(|&before| self.is_tail_barrier(before));
+        if is_written || self.plan.and_then(placement::tail).is_some() {
+            self.drain(op)?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, op: OpId) -> Result<(), PassError> {
         let mode = match self.m.text_attr(self.function, "pto.auto_sync_tail_hint") {
             None => "kBarrierAll",
             Some(hint) => tail_mode(hint).ok_or_else(|| {
