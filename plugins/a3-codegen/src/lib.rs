@@ -1,6 +1,6 @@
 //! The pass `a3-codegen`: prints a module and its synchronization plans as C++ for Ascend A2 and A3.
 //!
-//! Each function is lowered to nodes and statements ([`function`]), the form of each value is chosen ([`form`]), and
+//! Each function is lowered to nodes and statements (`function`), the form of each value is chosen (`form`), and
 //! the text is printed ([`print`]). What an operation of the table prints is data of the target; operations that
 //! declare, place or structure something are printed here. An operation that has no C++ on the target is an error at
 //! its place in the source.

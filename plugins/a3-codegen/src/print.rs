@@ -307,11 +307,9 @@ impl Printer<'_> {
 
     /// Whether compilers warn about the operand without parentheses, though the language needs none.
     fn needs_care(&self, op: Op, operand: NodeId) -> bool {
-        match (op, self.code.node(operand).expr) {
-            (Op::Eq | Op::Ne | Op::BitAnd | Op::BitXor | Op::BitOr | Op::Shl | Op::Shr, Expr::Binary(..)) => {
-                true
-            }
-            (Op::Or, Expr::Binary(Op::And, ..)) => true,
+        let careful = matches!(op, Op::Eq | Op::Ne | Op::BitAnd | Op::BitXor | Op::BitOr | Op::Shl | Op::Shr);
+        match self.code.node(operand).expr {
+            Expr::Binary(inner, ..) => careful || (op == Op::Or && inner == Op::And),
             _ => false,
         }
     }

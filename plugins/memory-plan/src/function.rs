@@ -8,6 +8,7 @@ use pipewright_abi::kernel::{Kernel, region_flag};
 use pipewright_abi::target::{Target, entry_flag, space_flag};
 use pipewright_abi::{BlockId, OpId, PassError, SpaceId, TextRange, TypeId, ValueId};
 
+use crate::carried::carried_roots;
 use crate::lifetime::{Lifetime, allocated_roots, lifetimes, whole_function};
 use crate::place::Bytes;
 
@@ -61,7 +62,8 @@ pub(crate) fn needs(
         Needs { function, buffers: Vec::new(), taken: Vec::new(), calls: Vec::new(), uses_scratch: false };
     let everywhere = whole_function(kernel);
     let plans = allocated_roots(kernel).next().is_some();
-    let lifetimes = if reuse && plans { lifetimes(kernel, module, target) } else { Vec::new() };
+    let carried = if plans { carried_roots(kernel, module, target)? } else { Vec::new() };
+    let lifetimes = if reuse && plans { lifetimes(kernel, module, target, &carried) } else { Vec::new() };
     for (op, root) in allocated_roots(kernel) {
         let root_record = &kernel.roots[root.index()];
         let ty = module.type_of(root_record.value);

@@ -1,13 +1,14 @@
 //! Gives tiles without an address a place in local memory.
 //!
-//! For each function, callees first: when each tile's content matters ([`lifetime`]), what is taken already
-//! ([`function`]), an offset for each tile ([`place`]). Tiles that never matter at the same time share bytes. The
+//! For each function, callees first: when each tile's content matters (`lifetime`), what is taken already
+//! (`function`), an offset for each tile (`place`). Tiles that never matter at the same time share bytes. The
 //! offsets go out as a column, and the host writes them into the program. A program whose tiles all have addresses
 //! is left alone.
 //!
 //! What must hold: two buffers that matter at the same time share no byte, and every offset is aligned as its space
 //! wants it.
 
+mod carried;
 mod function;
 mod lifetime;
 mod place;

@@ -35,14 +35,17 @@ pub(crate) fn whole_function(kernel: &Kernel<'_>) -> Lifetime {
     Lifetime { first: 0, last: 2 * kernel.nodes.len() as Step + 1 }
 }
 
-/// The lifetime of each root; none for one that nothing accesses.
+/// The lifetime of each root; none for one that nothing accesses. `carried` says which are handed to the next trip of a
+/// loop around their allocation.
 pub(crate) fn lifetimes(
     kernel: &Kernel<'_>,
     module: &Module<'_>,
     target: &Target<'_>,
+    carried: &[bool],
 ) -> Vec<Option<Lifetime>> {
     let parts = Parts::new(kernel);
-    let mut histories: Vec<History> = kernel.roots.iter().map(|_| History::default()).collect();
+    let mut histories: Vec<History> =
+        carried.iter().map(|&carried| History { carried, ..Default::default() }).collect();
     Recorder { kernel, module, target, parts: &parts, histories: &mut histories }.record();
     let end = whole_function(kernel).last;
     histories.iter().map(|history| history.lifetime(kernel, &parts, end)).collect()
@@ -56,7 +59,7 @@ struct History {
     allocated: Option<(Step, PartIndex)>,
     /// The region that is all of it.
     whole: Option<RegionId>,
-    /// It was accessed before its allocation: a loop carries it round.
+    /// A loop around its allocation hands it to its next trip.
     carried: bool,
     /// Something other than the allocated value itself was accessed.
     viewed: bool,
@@ -139,7 +142,6 @@ impl Recorder<'_, '_> {
         history.full = self.module.tile(ty).is_some_and(full);
         history.allocated = Some((step, part));
         history.whole = Some(region);
-        history.carried = !history.events.is_empty();
     }
 
     fn accesses(&mut self, op: OpId, accesses: &[Access], event: Event) {

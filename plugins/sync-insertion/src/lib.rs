@@ -11,7 +11,7 @@
 //! what both its parts finished.
 //!
 //! Time: a scan visits only nodes at which its knowledge changes, and stops where nothing is left to find
-//! ([`scan`]); it does not look again at what an earlier scan is known to cover ([`facts`]). In straight-line code,
+//! (`scan`); it does not look again at what an earlier scan is known to cover (`facts`). In straight-line code,
 //! nested loops and branches that reuse their memory this is close to linear. The number of groups itself can be
 //! quadratic: an instruction gets a group with *each* of the earlier loops or branches that touch its memory if
 //! nothing between them is ordered with it, since what is finished in one is not known outside.

@@ -2,7 +2,7 @@
 
 use crate::waits::{Pipes, only, position};
 
-/// Sets by source pipe, ascending by node.
+/// Sets by source pipe, descending by node: scans go down, so new ones mostly come last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SeenSets(Vec<OfSource>);
 
@@ -20,7 +20,7 @@ impl SeenSets {
             self.0.len() - 1
         });
         let sets = &mut self.0[found].sets;
-        let at = position(sets, |&s| s < (set, dst));
+        let at = position(sets, |&s| s > (set, dst));
         if sets.get(at) != Some(&(set, dst)) {
             sets.insert(at, (set, dst));
         }
@@ -37,15 +37,15 @@ impl SeenSets {
     pub(crate) fn last(&self, below: u32, finished: Pipes, done: impl Fn(u32) -> bool) -> Option<u32> {
         let open = self.0.iter().filter(|of| finished & only(of.src) == 0);
         let last = |of: &OfSource| {
-            let passed = position(&of.sets, |&(set, _)| set < below);
-            of.sets[..passed].iter().rev().find(|&&(_, dst)| done(dst)).map(|&(set, _)| set)
+            let passed = position(&of.sets, |&(set, _)| set >= below);
+            of.sets[passed..].iter().find(|&&(_, dst)| done(dst)).map(|&(set, _)| set)
         };
         open.filter_map(last).max()
     }
 
     /// The pipes that set below node `below`.
     pub(crate) fn sources(&self, below: u32) -> Pipes {
-        let set_below = self.0.iter().filter(|of| of.sets.first().is_some_and(|&(set, _)| set < below));
+        let set_below = self.0.iter().filter(|of| of.sets.last().is_some_and(|&(set, _)| set < below));
         set_below.fold(0, |pipes, of| pipes | only(of.src))
     }
 }
