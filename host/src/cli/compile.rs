@@ -12,8 +12,8 @@ use clap::{Args, ValueEnum};
 use pipewright_abi::ir::ModuleData;
 use pipewright_abi::target::TargetData;
 
-use super::{Failure, PluginArguments, output, print_reports};
-use crate::diagnostic::{Diagnostic, Report, Source, did_you_mean, text_range};
+use super::{Failure, PluginArguments, output, print_reports, verify};
+use crate::diagnostic::{Diagnostic, Report, Severity, Source, did_you_mean, text_range};
 use crate::lower::addresses::lower_all;
 use crate::pipeline::{self, Moment, Outcome, Point, ResolvedPipeline, Unit};
 use crate::plan_text::plan_text;
@@ -51,6 +51,12 @@ pub(super) struct Arguments {
     /// Print the counters of every stage to the standard error
     #[arg(long)]
     stats: bool,
+    /// Judge the final plans, and write nothing for a kernel with errors; by default what the pipeline says
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    verify: Option<bool>,
+    /// Write the output whatever the judgement is
+    #[arg(long)]
+    allow_findings: bool,
     /// Print what passes remark on the kernels
     #[arg(long)]
     remarks: bool,
@@ -216,6 +222,20 @@ impl Compiler<'_> {
             Err(diagnostics) => return Err(vec![report(&module, diagnostics)]),
         };
         self.tally.add(&outcome);
+        if self.arguments.verify.unwrap_or(self.pipeline.verify) {
+            let start = Instant::now();
+            let findings = self.judge(&name, &module, &units);
+            self.tally.verify += start.elapsed();
+            if !findings.diagnostics.is_empty() {
+                if !self.arguments.allow_findings {
+                    output::note(
+                        "the synchronization is not right; `--allow-findings` writes the output anyway\n",
+                    );
+                    return Err(vec![findings]);
+                }
+                print_reports(&[findings]);
+            }
+        }
         let text = match self.arguments.emit {
             Emit::Plan => {
                 let plans: Vec<_> = units.iter().map(|u| plan_text(u, &module, self.target, &name)).collect();
@@ -234,6 +254,19 @@ impl Compiler<'_> {
     }
 }
 
+impl Compiler<'_> {
+    /// The errors in the final plans. What is less than an error is counted.
+    fn judge(&mut self, name: &str, module: &ModuleData, units: &[Unit]) -> Report {
+        let model = verify::flag_model(self.target);
+        let judged = verify::judge(name.into(), module, self.target, units, model);
+        let mut findings = verify::findings(&judged);
+        let all = findings.diagnostics.len();
+        findings.diagnostics.retain(|d| d.severity == Severity::Error);
+        self.tally.warnings += all - findings.diagnostics.len();
+        findings
+    }
+}
+
 /// Times and counters of all inputs together.
 #[derive(Debug, Default)]
 struct Tally {
@@ -243,6 +276,9 @@ struct Tally {
     lower: Duration,
     stages: Vec<(Duration, Vec<(String, i64)>)>,
     remarks: usize,
+    verify: Duration,
+    /// Findings that are no errors.
+    warnings: usize,
 }
 
 impl Tally {
@@ -267,6 +303,9 @@ impl Tally {
             rows.extend(
                 pipeline.stages.iter().zip(&self.stages).map(|(stage, (time, _))| (stage.name(), *time)),
             );
+            if self.verify > Duration::ZERO {
+                rows.push(("verify", self.verify));
+            }
             let total: Duration = rows.iter().map(|(_, time)| *time).sum();
             rows.push(("total", total));
             let row = |(name, time): (&str, Duration)| {
@@ -283,6 +322,10 @@ impl Tally {
                 rows.extend(counters.iter().map(row));
             }
             text += &output::table(&["STAGE", "COUNTER", "    AMOUNT"], rows);
+        }
+        if self.warnings > 0 {
+            let (n, plural) = (self.warnings, if self.warnings == 1 { "" } else { "s" });
+            let _ = writeln!(text, "{n} finding{plural} below an error; `pipewright verify` shows them");
         }
         if self.remarks > 0 && !arguments.remarks {
             let (n, plural) = (self.remarks, if self.remarks == 1 { "" } else { "s" });

@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use pipewright_abi::Scope;
 use pipewright_abi::ir::ModuleData;
 use pipewright_abi::target::TargetData;
 
@@ -69,8 +68,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let pipeline = pipeline::load(&arguments.pipeline)?;
     let found = plugin::discover(&arguments.plugins.plugin_path)?;
     let mut pipeline = pipeline::resolve(pipeline, &found, &arguments.settings)?;
-    // What works on the module as a whole prints; it has no part in a plan.
-    pipeline.stages.retain(|stage| stage.description().info.scope == Scope::Function);
+    // What prints has no part in a plan.
+    pipeline.stages.retain(|stage| !stage.description().info.writes.iter().any(|w| w == "text"));
     let extensions = [&pipeline.target_extensions[..], &arguments.target_extensions].concat();
     let target = target::load(&pipeline.target, &extensions)?;
     let model = match arguments.flag_model {
@@ -127,13 +126,12 @@ fn judge_input(
     let mut units: Vec<_> = kernels.into_iter().map(Unit::new).collect();
     pipeline::run(pipeline, &mut module, target, &mut units, &mut |_| {}).map_err(fail)?;
     let file = if is_stream(input) { "<stdin>".into() } else { input.display().to_string() };
-    Ok(judge(file, &source, &module, target, &units, model))
+    Ok(judge(file, &module, target, &units, model))
 }
 
 /// Judges the final plans of a module's functions.
 pub(super) fn judge(
     file: String,
-    source: &Source,
     module: &ModuleData,
     target: &TargetData,
     units: &[Unit],
@@ -147,7 +145,7 @@ pub(super) fn judge(
             functions.push((program, judgement));
         }
     }
-    Judged { file, source: source.text.clone(), functions }
+    Judged { file, source: module.source.clone(), functions }
 }
 
 /// All findings of a file, for people.

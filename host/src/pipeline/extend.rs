@@ -25,6 +25,8 @@ pub struct Pipeline {
     pub target: PathBuf,
     /// Files that extend the target, the inherited ones first.
     pub target_extensions: Vec<PathBuf>,
+    /// Whether `compile` judges the final plans.
+    pub verify: bool,
     /// Its stages, in order.
     pub stages: Vec<Stage>,
     /// The texts that places refer to: the file, the one that it extends, and so on.
@@ -179,6 +181,7 @@ fn merge(files: Vec<PipelineFile>, pipeline: &mut Pipeline) -> Result<(), Vec<Lo
     let own = &pipeline.sources[0].name;
     let stem = Path::new(own).file_stem().map(|s| s.to_string_lossy().into_owned());
     pipeline.name = files[0].name.clone().map(|n| n.value).or(stem).unwrap_or_default();
+    pipeline.verify = files.iter().find_map(|f| f.verify).unwrap_or(false);
     pipeline.description = files[0].description.clone().map(|d| d.value).unwrap_or_default();
     match files.iter().find_map(|f| f.target.as_ref()) {
         Some(target) => match find_target(target, &pipeline.directories) {

@@ -42,6 +42,8 @@ pub(super) struct PipelineFile {
     pub(super) target_extensions: Vec<At<String>>,
     /// `extends`.
     pub(super) extends: Option<At<String>>,
+    /// `verify`: whether `compile` judges the final plans.
+    pub(super) verify: Option<bool>,
     /// `[[stage]]` tables, in order.
     pub(super) stages: Vec<StageEntry>,
 }
@@ -145,13 +147,20 @@ impl Reader {
     }
 
     fn header(&mut self, table: &DeTable<'_>, file: &mut PipelineFile) {
-        let known = ["name", "description", "target", "target-extensions", "extends"];
+        let known = ["name", "description", "target", "target-extensions", "extends", "verify"];
         self.check_keys(table, "in `[pipeline]`", &known);
         file.name = self.string(table, "name");
         file.description = self.string(table, "description");
         file.target = self.string(table, "target");
         file.target_extensions = self.strings(table, "target-extensions");
         file.extends = self.string(table, "extends");
+        file.verify = table.get("verify").and_then(|value| match value.get_ref() {
+            DeValue::Boolean(verify) => Some(*verify),
+            other => {
+                self.wrong_type(value, "verify", "a bool", other, "write `verify = true`");
+                None
+            }
+        });
     }
 
     fn stage(&mut self, entry: Entry<'_, '_>) -> Option<StageEntry> {

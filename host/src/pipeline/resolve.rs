@@ -27,6 +27,8 @@ pub struct ResolvedPipeline {
     pub target: PathBuf,
     /// Files that extend the target, each overriding those before it.
     pub target_extensions: Vec<PathBuf>,
+    /// Whether `compile` judges the final plans.
+    pub verify: bool,
     /// Its stages, in order.
     pub stages: Vec<ResolvedStage>,
 }
@@ -115,8 +117,8 @@ pub fn resolve(
     if !errors.is_empty() {
         return Err(pipeline.reports(errors));
     }
-    let Pipeline { name, target, target_extensions, .. } = pipeline;
-    Ok(ResolvedPipeline { name, target, target_extensions, stages })
+    let Pipeline { name, target, target_extensions, verify, .. } = pipeline;
+    Ok(ResolvedPipeline { name, target, target_extensions, verify, stages })
 }
 
 /// The file that provides the stage's pass.

@@ -418,6 +418,7 @@ mod tests {
             name: "p".into(),
             target: "t.toml".into(),
             target_extensions: Vec::new(),
+            verify: false,
             stages,
         };
         let (mut module, target, unit) = double_rows();
@@ -461,6 +462,7 @@ mod tests {
             name: "p".into(),
             target: "t.toml".into(),
             target_extensions: Vec::new(),
+            verify: false,
             stages,
         };
         let mut seen = Vec::new();

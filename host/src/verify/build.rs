@@ -464,11 +464,13 @@ impl<'a> Maker<'a> {
         let memory = memory.map(|memory| {
             let root = self.kernel.roots.get(r.root.index());
             let space = self.target.space_name(r.space);
-            let name = match (self.module, root.and_then(|r| r.name.get())) {
-                (Some(module), Some(name)) => {
-                    format!("%{} in {space}", module.str(name).trim_start_matches('%'))
-                }
-                _ => space.to_owned(),
+            let root = match (self.module, root.and_then(|r| r.name.get())) {
+                (Some(module), Some(name)) => format!(" (%{})", module.str(name).trim_start_matches('%')),
+                _ => String::new(),
+            };
+            let name = match memory.span() {
+                Some((first, last)) => format!("{space} {first}..{}", u128::from(last) + 1),
+                None => format!("{space}{root}"),
             };
             self.builder.memory(memory, &name)
         });

@@ -93,15 +93,18 @@ impl Memory {
             || matches!((self, other), (Self::Anywhere { .. }, Self::Anywhere { .. }))
     }
 
-    /// The space and the first and last byte (inclusive) that it can have.
-    fn span(&self) -> (u32, u64, u64) {
-        match *self {
-            Self::Bytes { space, address, rows, row_bytes, pitch, .. } => {
-                let length = (rows - 1).saturating_mul(pitch).saturating_add(row_bytes);
-                (space, address, address.saturating_add(length - 1))
-            }
-            Self::Anywhere { space, .. } | Self::Private { space, .. } => (space, 0, u64::MAX),
-        }
+    /// Its first and last byte (inclusive), if they are known.
+    pub fn span(&self) -> Option<(u64, u64)> {
+        let Self::Bytes { address, rows, row_bytes, pitch, .. } = *self else { return None };
+        let length = (rows - 1).saturating_mul(pitch).saturating_add(row_bytes);
+        Some((address, address.saturating_add(length - 1)))
+    }
+
+    /// Its space and the first and last byte that it can have.
+    fn reach(&self) -> (u32, u64, u64) {
+        let (Self::Bytes { space, .. } | Self::Anywhere { space, .. } | Self::Private { space, .. }) = *self;
+        let (first, last) = self.span().unwrap_or((0, u64::MAX));
+        (space, first, last)
     }
 }
 
@@ -116,8 +119,8 @@ fn runs_overlap(few: &Memory, many: &Memory) -> bool {
         return true;
     };
     let wide = u128::from;
-    let (_, a_first, a_last) = few.span();
-    let (_, b_first, b_last) = many.span();
+    let (_, a_first, a_last) = few.reach();
+    let (_, b_first, b_last) = many.reach();
     if a_last < b_first || b_last < a_first {
         return false;
     }
@@ -136,13 +139,13 @@ fn runs_overlap(few: &Memory, many: &Memory) -> bool {
 /// For each piece the pieces that overlap it, ascending, itself included.
 pub fn overlaps(memories: &[Memory]) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..memories.len()).collect();
-    order.sort_by_key(|&i| (memories[i].span(), i));
+    order.sort_by_key(|&i| (memories[i].reach(), i));
     let mut rows: Vec<Vec<usize>> = vec![Vec::new(); memories.len()];
     let mut active: Vec<usize> = Vec::new();
     for &i in &order {
-        let (space, first, _) = memories[i].span();
+        let (space, first, _) = memories[i].reach();
         active.retain(|&j| {
-            let (other, _, last) = memories[j].span();
+            let (other, _, last) = memories[j].reach();
             other == space && last >= first
         });
         for &j in &active {
