@@ -21,9 +21,9 @@ pub struct Op {
     pub block: BlockId,
     /// Its operands, in [`Module::operands`].
     pub operands: Range,
-    /// Its results, in [`Module::values`].
+    /// Its results, in [`Tables::values`].
     pub results: Range,
-    /// Its attributes, in [`Module::attrs`].
+    /// Its attributes, in [`Tables::attrs`].
     pub attrs: Range,
     /// Its bodies, in [`Module::bodies`].
     pub bodies: Range,
@@ -70,7 +70,7 @@ pub struct Value {
 pub struct Block {
     /// The body that holds it.
     pub body: BodyId,
-    /// Its arguments, in [`Module::values`].
+    /// Its arguments, in [`Tables::values`].
     pub args: Range,
     /// Its operations in order, in [`Module::block_ops`].
     pub ops: Range,
@@ -143,7 +143,7 @@ pub struct AttrValue {
     pub text: StrId,
     /// Second text, see [`attr_kind`].
     pub detail: StrId,
-    /// Elements or entries, in [`Module::attrs`].
+    /// Elements or entries, in [`Tables::attrs`].
     pub children: Range,
 }
 
@@ -161,7 +161,7 @@ pub mod type_kind {
     pub const TENSOR_VIEW: u32 = 4;
     /// `!pto.partition_tensor_view<..>`.
     pub const PARTITION_VIEW: u32 = 5;
-    /// `!pto.tile_buf<..>`; `dims` are rows and columns, `detail` indexes [`super::Module::tiles`].
+    /// `!pto.tile_buf<..>`; `dims` are rows and columns, `detail` indexes [`super::Tables::tiles`].
     pub const TILE: u32 = 6;
     /// `!pto.pipe`.
     pub const PIPE: u32 = 7;
@@ -194,7 +194,7 @@ pub struct Type {
     pub text: StrId,
     /// Extents, in [`Module::dims`]; [`DYNAMIC`] for `?`.
     pub dims: Range,
-    /// Types inside it, in [`Module::type_lists`].
+    /// Types inside it, in [`Tables::type_lists`].
     pub children: Range,
     /// See [`type_kind`].
     pub detail: u32,

@@ -6,7 +6,7 @@
 //!
 //! What must hold: nothing here does I/O; every record that crosses the boundary is plain old data made of
 //! fixed-width integers; a record's layout never changes once released. New facts arrive as new columns under new
-//! ids (see [`column`]), never as new fields.
+//! ids (see [`mod@column`]), never as new fields.
 #![deny(missing_docs)]
 
 pub mod column;

@@ -139,7 +139,7 @@ pub mod entry_flag {
     pub const MANUAL_ADDRESS: u32 = 64;
     /// It may write less than all of what it writes to: the rest keeps what was there.
     pub const PARTIAL_WRITE: u32 = 128;
-    /// It uses the scratch memory at the end of a space, see [`Tables::scratch`].
+    /// It uses the scratch memory at the end of a space, see [`super::TargetTables::scratch`].
     pub const SCRATCH: u32 = 256;
 }
 
