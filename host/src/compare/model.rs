@@ -1,0 +1,502 @@
+//! What a comparison found, as data: the contract between the engine, the JSON file and the HTML page.
+//!
+//! `docs/compare.md` documents the JSON. What must hold: a field that was released keeps its name and meaning; every
+//! index is in range; each kernel has one [`Outcome`] for each pipeline, in the order of [`Report::pipelines`], the
+//! first of which is what the others are compared against. All but [`Metrics::passes`] is a function of the input.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The schema that this version writes and reads.
+pub const SCHEMA: &str = "pipewright.compare/1";
+
+/// A comparison of pipelines over kernels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Whether all kernels are in it; false for an interrupted run, and for one part of several.
+    pub complete: bool,
+    /// Which part of the kernels it is about, if not all.
+    pub shard: Option<Shard>,
+    /// Number of files that the whole comparison is about, those of other parts included.
+    pub files: usize,
+    /// What is assumed where kernels do not say it.
+    pub assumptions: Assumptions,
+    /// What is compared. The first one is what the others are measured against.
+    pub pipelines: Vec<Pipeline>,
+    /// One entry for each function (for a function with parts for two kinds of core, for each part), in the order
+    /// of files and then of functions.
+    pub kernels: Vec<Kernel>,
+    /// Totals: each pipeline but the first, in order, against the first.
+    pub pairings: Vec<Pairing>,
+}
+
+/// One part of a comparison that is spread over several runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    /// Which part, from 1.
+    pub index: usize,
+    /// Number of parts.
+    pub count: usize,
+}
+
+/// What is assumed where kernels do not say it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assumptions {
+    /// Trips of a loop whose bounds are not constants.
+    pub default_trips: u64,
+    /// Values given for parameters.
+    pub trips: BTreeMap<String, u64>,
+}
+
+/// One pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pipeline {
+    /// Its name; names differ within a report.
+    pub name: String,
+    /// Its file.
+    pub file: String,
+    /// Settings by which it differs from its file, `STAGE.OPTION=VALUE`.
+    pub settings: Vec<String>,
+    /// Its stages, in order.
+    pub stages: Vec<Stage>,
+}
+
+/// One stage of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// The pass.
+    pub pass: String,
+    /// The plugin that provides it.
+    pub plugin: String,
+    /// The plugin's version.
+    pub version: String,
+    /// The plugin's file.
+    pub file: String,
+    /// All options of the pass with their values.
+    pub options: Vec<(String, String)>,
+}
+
+/// One function under every pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// The file it is in, as it was named.
+    pub file: String,
+    /// Its name; empty if no pipeline got so far as to know it.
+    pub function: String,
+    /// What came of it, for each pipeline.
+    pub results: Vec<Outcome>,
+    /// Where pipelines first go apart: for each pipeline but the first whose plan differs from the first's.
+    pub divergences: Vec<Divergence>,
+    /// Uncertain figures of the cost table that decide which of two pipelines is faster here.
+    pub hinges: Vec<Hinge>,
+}
+
+/// What came of a function under one pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was compiled, judged and simulated.
+    Compiled(Box<Compiled>),
+    /// It was not compiled.
+    Failed {
+        /// The diagnostics, as text for people.
+        diagnostic: String,
+    },
+}
+
+/// A function that was compiled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Compiled {
+    /// The judgement in one word.
+    pub verdict: Verdict,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// Findings that were not looked into, by rule.
+    pub more_findings: BTreeMap<String, usize>,
+    /// Numbers.
+    pub metrics: Metrics,
+    /// Waits at which the simulation hung; empty if it came to its end.
+    pub deadlock: Vec<String>,
+    /// What the simulation assumed or sampled.
+    pub notes: Vec<String>,
+    /// The synchronization in program order, one statement, instruction or construct a line, indented.
+    pub skeleton: Vec<String>,
+    /// What runs when. Absent if it was not asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub timeline: Option<Timeline>,
+}
+
+/// The judgement of a function in one word, from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every rule holds on every path.
+    Proved,
+    /// Every rule holds on every path, if what is taken for granted is true.
+    Assumed,
+    /// Nothing was found, but some rule was only tried out on some paths.
+    Sampled,
+    /// There are warnings or advice, no errors.
+    Warnings,
+    /// There are errors.
+    Errors,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The rule, `data-race`.
+    pub rule: String,
+    /// `error`, `warning` or `advice`.
+    pub grade: String,
+    /// One sentence.
+    pub message: String,
+    /// Lines of the source, from 1: of the first statement, if there are two, and of the second.
+    pub lines: Vec<usize>,
+    /// A path on which it happens, in words; several lines.
+    pub witness: String,
+}
+
+/// Numbers about a function.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Simulated cycles; none after a deadlock.
+    pub cycles: Option<u64>,
+    /// Sets in the program text.
+    pub sets: usize,
+    /// Waits in the program text.
+    pub waits: usize,
+    /// Barriers in the program text, by pipe; those of all pipes not among them.
+    pub barriers: BTreeMap<String, usize>,
+    /// Barriers of all pipes in the program text.
+    pub pipe_all: usize,
+    /// Those of them that stand for a pair that got no event id.
+    pub demoted: usize,
+    /// Event ids that are in use at once, at most, by pair of pipes, `MTE2>V`.
+    pub peak_ids: BTreeMap<String, usize>,
+    /// Wall time of each pass on the whole file, in microseconds. The only figure that differs from run to run.
+    pub passes: Vec<(String, u64)>,
+    /// Size of the text that is made from the whole file.
+    pub output_bytes: usize,
+}
+
+/// Where two pipelines go apart on a function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// Index of the pipeline that is compared with the first.
+    pub pipeline: usize,
+    /// The first pass after which the plans differ.
+    pub pass: String,
+    /// The plans at that point, the first pipeline's against this one's: unified diff, without a header.
+    pub diff: Vec<String>,
+}
+
+/// A figure of the cost table that is uncertain and decides which of two pipelines is faster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hinge {
+    /// Index of the pipeline that is compared with the first.
+    pub pipeline: usize,
+    /// The figure, `sync.set.visible-after`.
+    pub figure: String,
+    /// How well it is known: `low` or `est`.
+    pub confidence: String,
+    /// What the figure was multiplied with.
+    pub factor: f64,
+    /// Cycles of this pipeline through those of the first with the figure as it is.
+    pub ratio: f64,
+    /// The same with the figure changed: on the other side of 1.
+    pub changed_ratio: f64,
+}
+
+/// Totals of one pipeline against the first. Ratios are cycles of this one through cycles of the first: below 1 it
+/// is faster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pairing {
+    /// Index of the pipeline.
+    pub pipeline: usize,
+    /// Kernels that both compiled and that ran to their end under both: what wins, losses, ties and ratios rest on.
+    pub compared: usize,
+    /// Kernels on which it is faster.
+    pub wins: usize,
+    /// Kernels on which it is slower.
+    pub losses: usize,
+    /// Kernels on which cycles are equal.
+    pub ties: usize,
+    /// Geometric mean of the ratios; none without any.
+    pub geomean: Option<f64>,
+    /// Median of the ratios; none without any.
+    pub median: Option<f64>,
+    /// Kernels that only the first one compiled and ran to the end, by index in [`Report::kernels`].
+    pub only_first: Vec<usize>,
+    /// Kernels that only this one compiled and ran to the end.
+    pub only_this: Vec<usize>,
+    /// Kernels on which neither did.
+    pub neither: usize,
+    /// Kernels whose verdict is better than under the first one.
+    pub verdict_better: Vec<usize>,
+    /// Kernels whose verdict is worse.
+    pub verdict_worse: Vec<usize>,
+    /// What becomes of the totals if an uncertain figure is halved or doubled: those by which some kernel's order
+    /// changes.
+    pub sensitivity: Vec<Sensitivity>,
+}
+
+/// Totals with one uncertain figure changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sensitivity {
+    /// The figure.
+    pub figure: String,
+    /// How well it is known: `low` or `est`.
+    pub confidence: String,
+    /// What the figure was multiplied with.
+    pub factor: f64,
+    /// Kernels whose order changes.
+    pub flips: usize,
+    /// Geometric mean of the ratios with the figure changed.
+    pub geomean: f64,
+    /// Whether the mean says that the other pipeline is faster.
+    pub reverses: bool,
+}
+
+/// What runs when, in cycles from the start of the function.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timeline {
+    /// Cycles until everything is done.
+    pub cycles: u64,
+    /// Cycles that the lanes show; less than `cycles` if the rest was left out.
+    pub shown: u64,
+    /// One for each pipe that has work, the scalar pipe first.
+    pub lanes: Vec<Lane>,
+    /// Flags that were set and taken, in the order in which they were taken.
+    pub edges: Vec<Edge>,
+    /// What spans, edges and the critical path refer to.
+    pub statements: Vec<Statement>,
+    /// What the end of the function waited for, from the start to the end.
+    pub critical_path: Vec<CriticalStep>,
+    /// Cycles lost to each synchronization statement, the greatest first.
+    pub losses: Vec<Loss>,
+}
+
+/// One pipe.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lane {
+    /// Its name.
+    pub pipe: String,
+    /// Cycles in which it worked, over the whole run.
+    pub busy: u64,
+    /// Cycles in which it did not, by reason, over the whole run.
+    pub stalls: BTreeMap<Reason, u64>,
+    /// What it did, in order of time, without overlap.
+    pub spans: Vec<Span>,
+}
+
+/// A stretch of time of one pipe. In JSON an array: `[start, length, statement, reason]`, where the reason is 0 for
+/// work and else the number of a [`Reason`] in their order, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "[u64; 4]", try_from = "[u64; 4]")]
+pub struct Span {
+    /// First cycle.
+    pub start: u64,
+    /// Number of cycles.
+    pub length: u64,
+    /// What it does or waits at, as an index into [`Timeline::statements`].
+    pub statement: usize,
+    /// Why it does not work; none while it works.
+    pub reason: Option<Reason>,
+}
+
+/// Why a pipe does not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// It waits for a flag.
+    Wait,
+    /// Its set waits until the flag's previous token is taken.
+    Set,
+    /// It waits at a barrier for earlier work.
+    Barrier,
+    /// The scalar unit waits for room in a full queue.
+    Queue,
+    /// Nothing was handed out to it yet.
+    Dispatch,
+}
+
+impl Reason {
+    /// All reasons in order.
+    pub const ALL: [Self; 5] = [Self::Wait, Self::Set, Self::Barrier, Self::Queue, Self::Dispatch];
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Set => "set",
+            Self::Barrier => "barrier",
+            Self::Queue => "queue",
+            Self::Dispatch => "dispatch",
+        }
+    }
+}
+
+/// A token on its way from one pipe to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "[u64; 6]", try_from = "[u64; 6]")]
+pub struct Edge {
+    /// Index of the lane that set the flag.
+    pub from_lane: usize,
+    /// When it did.
+    pub from_time: u64,
+    /// Index of the lane that took it.
+    pub to_lane: usize,
+    /// When it did.
+    pub to_time: u64,
+    /// The set, as an index into [`Timeline::statements`].
+    pub set: usize,
+    /// The wait, likewise.
+    pub wait: usize,
+}
+
+/// A statement that a timeline refers to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// What it is: `pto.tload`, `set MTE2>V #0`.
+    pub text: String,
+    /// Line of the source that it is on, or stands at, from 1; 0 if that is not known.
+    pub line: usize,
+    /// That line, without its indentation.
+    pub source: String,
+}
+
+/// One step of the critical path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CriticalStep {
+    /// The statement, as an index into [`Timeline::statements`].
+    pub statement: usize,
+    /// The pipe that executes it.
+    pub pipe: String,
+    /// When it starts.
+    pub start: u64,
+    /// When its effects are there.
+    pub end: u64,
+    /// What made it start no earlier: `start`, `dispatch`, `queue`, `pipe` (the one before it on its pipe), `flag`,
+    /// `flag-taken` or `barrier`.
+    pub because: String,
+}
+
+/// What a synchronization statement costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// The statement, as an index into [`Timeline::statements`].
+    pub statement: usize,
+    /// Number of times it was executed.
+    pub count: u64,
+    /// Cycles that its pipe stood still at it, over all times.
+    pub cycles: u64,
+}
+
+impl From<Span> for [u64; 4] {
+    fn from(span: Span) -> Self {
+        let reason = Reason::ALL.iter().position(|&r| Some(r) == span.reason);
+        [span.start, span.length, span.statement as u64, reason.map_or(0, |r| r as u64 + 1)]
+    }
+}
+
+impl TryFrom<[u64; 4]> for Span {
+    type Error = String;
+
+    fn try_from([start, length, statement, reason]: [u64; 4]) -> Result<Self, String> {
+        let reason = match reason.checked_sub(1) {
+            None => None,
+            Some(index) => {
+                let found = Reason::ALL.get(usize::try_from(index).unwrap_or(usize::MAX));
+                Some(*found.ok_or_else(|| format!("there is no reason {reason}"))?)
+            }
+        };
+        let statement = usize::try_from(statement).map_err(|e| e.to_string())?;
+        Ok(Self { start, length, statement, reason })
+    }
+}
+
+impl From<Edge> for [u64; 6] {
+    fn from(e: Edge) -> Self {
+        [e.from_lane as u64, e.from_time, e.to_lane as u64, e.to_time, e.set as u64, e.wait as u64]
+    }
+}
+
+impl TryFrom<[u64; 6]> for Edge {
+    type Error = String;
+
+    fn try_from([from_lane, from_time, to_lane, to_time, set, wait]: [u64; 6]) -> Result<Self, String> {
+        let index = |n: u64| usize::try_from(n).map_err(|e| e.to_string());
+        Ok(Self {
+            from_lane: index(from_lane)?,
+            from_time,
+            to_lane: index(to_lane)?,
+            to_time,
+            set: index(set)?,
+            wait: index(wait)?,
+        })
+    }
+}
+
+impl Outcome {
+    /// The function, if it was compiled.
+    pub fn compiled(&self) -> Option<&Compiled> {
+        match self {
+            Self::Compiled(compiled) => Some(compiled),
+            Self::Failed { .. } => None,
+        }
+    }
+
+    /// Simulated cycles, if it was compiled and ran to its end.
+    pub fn cycles(&self) -> Option<u64> {
+        self.compiled().and_then(|c| c.metrics.cycles)
+    }
+}
+
+impl Kernel {
+    /// Cycles under a pipeline through cycles under the first; none if there is no such figure on both sides.
+    pub fn ratio(&self, pipeline: usize) -> Option<f64> {
+        let cycles = |index: usize| self.results.get(index)?.cycles().filter(|&c| c > 0);
+        Some(cycles(pipeline)? as f64 / cycles(0)? as f64)
+    }
+}
+
+impl Report {
+    /// The report as JSON, ending in a line break.
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and string keys can always be written.
+        serde_json::to_string(self).unwrap_or_default() + "\n"
+    }
+
+    /// The report of a JSON text, or why it is none.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        let report: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        if report.schema != SCHEMA {
+            return Err(format!("its schema is `{}`, not `{SCHEMA}`", report.schema));
+        }
+        let count = report.pipelines.len();
+        match report.kernels.iter().find(|k| k.results.len() != count) {
+            Some(k) => Err(format!("`{}` has {} results for {count} pipelines", k.function, k.results.len())),
+            None => Ok(report),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_and_edges_are_arrays_in_json() {
+        let span = Span { start: 5, length: 7, statement: 2, reason: Some(Reason::Barrier) };
+        assert_eq!(serde_json::to_string(&span).unwrap(), "[5,7,2,3]");
+        assert_eq!(serde_json::from_str::<Span>("[5,7,2,3]").unwrap(), span);
+        assert!(serde_json::from_str::<Span>("[5,7,2,9]").is_err());
+        let edge = Edge { from_lane: 1, from_time: 2, to_lane: 3, to_time: 4, set: 5, wait: 6 };
+        assert_eq!(serde_json::to_string(&edge).unwrap(), "[1,2,3,4,5,6]");
+        assert_eq!(serde_json::from_str::<Edge>("[1,2,3,4,5,6]").unwrap(), edge);
+    }
+}
