@@ -9,6 +9,7 @@
 
 use bytemuck::{Pod, Zeroable};
 use core::fmt;
+use smallvec::SmallVec;
 
 use crate::column::table;
 use crate::kernel::{Kernel, node_kind};
@@ -348,12 +349,15 @@ table! {
     entries: [u32; 2] = "plan.entries/1",
 }
 
+/// The entries at one anchor. Most anchors have none, most others a few: those need no memory of their own.
+type List = SmallVec<[Entry; 2]>;
+
 /// A synchronization plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyncPlan {
     groups: Vec<SyncGroup>,
     roots: Vec<RootId>,
-    lists: Vec<Vec<Entry>>,
+    lists: Vec<List>,
     places: Vec<[Option<Anchor>; 2]>,
     given: u32,
 }
@@ -361,7 +365,7 @@ pub struct SyncPlan {
 impl SyncPlan {
     /// An empty plan for a kernel of `nodes` nodes.
     pub fn new(nodes: usize) -> Self {
-        Self { lists: vec![Vec::new(); nodes * 2], ..Self::default() }
+        Self { lists: vec![List::new(); nodes * 2], ..Self::default() }
     }
 
     /// All groups, removed ones included; the index is the id.
@@ -386,7 +390,7 @@ impl SyncPlan {
 
     /// The entries at an anchor, in order.
     pub fn at(&self, anchor: Anchor) -> &[Entry] {
-        self.lists.get(anchor.index()).map_or(&[], Vec::as_slice)
+        self.lists.get(anchor.index()).map_or(&[], List::as_slice)
     }
 
     /// The entries before a node, in order.
@@ -547,7 +551,7 @@ impl SyncPlan {
             given: columns.groups.iter().map(|g| g.order).max().unwrap_or(0),
         };
         for (index, range) in columns.lists.iter().enumerate() {
-            let mut list = Vec::with_capacity(range.len as usize);
+            let mut list = List::with_capacity(range.len as usize);
             for &[group, role] in range.of(columns.entries) {
                 let group = GroupId(group);
                 let role = Role::from_code(role)

@@ -224,6 +224,7 @@ pub(crate) struct Code {
     pub(crate) leading_end: u32,
     pieces: Vec<Piece>,
     text: String,
+    repeated: HashMap<Box<str>, Pieces>,
     literal_ids: HashMap<(Ctype, Box<str>), NodeId>,
     casts: HashMap<NodeId, NodeId>,
 }
@@ -406,6 +407,21 @@ impl Code {
 
     pub(crate) fn statement(&mut self, pieces: Pieces) {
         self.items.push(Item::Do(pieces));
+    }
+
+    /// A statement of which there may be many: its text is kept once.
+    pub(crate) fn repeated_statement(&mut self, text: String) {
+        let pieces = match self.repeated.get(text.as_str()) {
+            Some(&pieces) => pieces,
+            None => {
+                let pieces = self.write(|w| {
+                    w.text(&text);
+                });
+                self.repeated.insert(text.into(), pieces);
+                pieces
+            }
+        };
+        self.statement(pieces);
     }
 
     /// A line without semicolon.

@@ -99,10 +99,7 @@ impl Lower<'_> {
                     let repeated = [self.last_barrier, next].contains(&Some(pipe));
                     if !repeated {
                         let symbol = target.pipe_symbol(pipe);
-                        let pieces = self.code.write(|w| {
-                            w.text("pipe_barrier(").text(symbol).text(")");
-                        });
-                        self.code.statement(pieces);
+                        self.code.repeated_statement(format!("pipe_barrier({symbol})"));
                     }
                     self.last_barrier = Some(pipe);
                     continue;
@@ -115,11 +112,7 @@ impl Lower<'_> {
                     .with_help("a stage before this one must give it one, or turn it into a barrier"));
             }
             let (src, dst) = (target.pipe_symbol(src), target.pipe_symbol(dst));
-            let pieces = self.code.write(|w| {
-                w.text(name).text("(").text(src).text(", ").text(dst).text(", EVENT_ID");
-                w.text(&id.to_string()).text(")");
-            });
-            self.code.statement(pieces);
+            self.code.repeated_statement(format!("{name}({src}, {dst}, EVENT_ID{id})"));
             self.last_barrier = None;
         }
         Ok(())
