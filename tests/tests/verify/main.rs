@@ -1,0 +1,5 @@
+//! `verify`: the prover against a second opinion.
+
+mod explorer;
+mod random;
+mod soundness;

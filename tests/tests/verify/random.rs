@@ -1,0 +1,237 @@
+//! Small random programs whose synchronization is right, nearly right or wrong.
+//!
+//! A program is made from a list of numbers, each of which decides one thing; missing ones are 0, which means "stop" or
+//! "nothing". So a shorter list, or smaller numbers, is a simpler program, and a failing one shrinks.
+
+use pipewright::verify::memory::Memory;
+use pipewright::verify::program::{Access, Builder, Key, Program, Trips};
+
+/// Pipes of random programs; the first one is the scalar pipe.
+pub(crate) const PIPES: [&str; 4] = ["S", "MTE2", "V", "MTE3"];
+
+#[derive(Clone, Debug, PartialEq)]
+enum Token {
+    Instruction { pipe: usize, accesses: Vec<Access> },
+    Set(Key),
+    Wait(Key),
+    Barrier(Option<usize>),
+    Loop { trips: Trips, has_head: bool },
+    Test,
+    If,
+    Else,
+    End,
+}
+
+struct Genes<'a> {
+    left: std::slice::Iter<'a, u16>,
+}
+
+impl Genes<'_> {
+    fn below(&mut self, n: u16) -> usize {
+        usize::from(self.left.next().copied().unwrap_or(0) % n)
+    }
+}
+
+/// The program that the numbers stand for.
+pub(crate) fn program(genes: &[u16]) -> Program {
+    let mut genes = Genes { left: genes.iter() };
+    let mut tokens = Vec::new();
+    let mut budget = 3 + genes.below(6);
+    block(&mut genes, &mut tokens, 0, &mut budget);
+    match genes.below(8) {
+        0..=3 => serialize(&mut genes, &mut tokens),
+        4..=6 => pairs(&mut genes, &mut tokens),
+        _ => {}
+    }
+    for _ in 0..genes.below(4) {
+        carry(&mut genes, &mut tokens);
+    }
+    for _ in 0..genes.below(4) {
+        mutate(&mut genes, &mut tokens);
+    }
+    if genes.below(3) > 0 {
+        tokens.push(Token::Barrier(None));
+    }
+    build(tokens)
+}
+
+fn block(genes: &mut Genes<'_>, tokens: &mut Vec<Token>, depth: usize, budget: &mut usize) {
+    while *budget > 0 {
+        match genes.below(10) {
+            0 => return,
+            7 if depth < 2 => {
+                let trips = match genes.below(6) {
+                    0 | 1 => Trips::UNKNOWN,
+                    2 => Trips { min: 1, max: None },
+                    n => Trips::exactly(n as u64 - 2),
+                };
+                let has_head = genes.below(5) == 1;
+                tokens.push(Token::Loop { trips, has_head });
+                if has_head {
+                    instruction(genes, tokens);
+                    tokens.push(Token::Test);
+                }
+                *budget -= 1;
+                block(genes, tokens, depth + 1, budget);
+                tokens.push(Token::End);
+            }
+            8 | 9 if depth < 2 => {
+                tokens.push(Token::If);
+                *budget -= 1;
+                block(genes, tokens, depth + 1, budget);
+                tokens.push(Token::Else);
+                if genes.below(2) == 1 {
+                    block(genes, tokens, depth + 1, budget);
+                }
+                tokens.push(Token::End);
+            }
+            _ => {
+                instruction(genes, tokens);
+                *budget -= 1;
+            }
+        }
+    }
+}
+
+fn instruction(genes: &mut Genes<'_>, tokens: &mut Vec<Token>) {
+    let pipe = [1, 2, 3, 1, 2, 3, 0][genes.below(7)];
+    let accesses = (0..1 + genes.below(2))
+        .map(|_| Access { memory: genes.below(6), write: genes.below(2) == 0 })
+        .collect();
+    tokens.push(Token::Instruction { pipe, accesses });
+}
+
+/// After every instruction each other pipe (now and then not) waits for it, so that all is in order.
+fn serialize(genes: &mut Genes<'_>, tokens: &mut Vec<Token>) {
+    let ids = 1 + genes.below(2) as u32;
+    let sparse = genes.below(2) == 1;
+    let mut out = Vec::new();
+    let mut id = 0;
+    for token in tokens.drain(..) {
+        let pipe = if let Token::Instruction { pipe, .. } = token { Some(pipe) } else { None };
+        out.push(token);
+        let Some(src) = pipe else { continue };
+        for dst in (0..PIPES.len()).filter(|&d| d != src) {
+            if sparse && genes.below(3) == 0 {
+                continue;
+            }
+            let key = Key { src, dst, id: id % ids };
+            out.extend([Token::Set(key), Token::Wait(key)]);
+            // Only when the other pipe answers is it known that the flag is down.
+            if genes.below(4) > 0 {
+                let back = Key { src: dst, dst: src, id: 5 };
+                out.extend([Token::Set(back), Token::Wait(back)]);
+            }
+            id += 1;
+        }
+        if src != 0 && genes.below(8) > 0 {
+            out.push(Token::Barrier(Some(src)));
+        }
+    }
+    *tokens = out;
+}
+
+/// Some pairs, each with its set and its wait somewhere behind it.
+fn pairs(genes: &mut Genes<'_>, tokens: &mut Vec<Token>) {
+    for _ in 0..2 + genes.below(6) {
+        let at = genes.below(tokens.len() as u16 + 1);
+        let to = at + genes.below((tokens.len() - at) as u16 + 1);
+        let key = key(genes);
+        tokens.insert(to, Token::Wait(key));
+        tokens.insert(at, Token::Set(key));
+    }
+}
+
+/// A pair carried round some loop, with a head set and a tail wait; now and then without one of them.
+fn carry(genes: &mut Genes<'_>, tokens: &mut Vec<Token>) {
+    let begins: Vec<usize> = (0..tokens.len()).filter(|&i| matches!(tokens[i], Token::Loop { .. })).collect();
+    if begins.is_empty() {
+        return;
+    }
+    let begin = begins[genes.below(begins.len() as u16)];
+    let mut depth = 0;
+    let mut end = begin;
+    for (i, token) in tokens.iter().enumerate().skip(begin) {
+        match token {
+            Token::Loop { .. } | Token::If => depth += 1,
+            Token::End => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            end = i;
+            break;
+        }
+    }
+    let body = match tokens[begin + 1..end].iter().position(|t| *t == Token::Test) {
+        Some(test) if matches!(tokens[begin], Token::Loop { has_head: true, .. }) => begin + 2 + test,
+        _ => begin + 1,
+    };
+    let key = key(genes);
+    let wait = body + genes.below((end - body) as u16 + 1);
+    let mut edits = vec![(end + 1, Token::Wait(key)), (end, Token::Set(key)), (wait, Token::Wait(key))];
+    edits.push((begin, Token::Set(key)));
+    if genes.below(6) == 1 {
+        edits.remove(genes.below(4));
+    }
+    for (at, token) in edits {
+        tokens.insert(at, token);
+    }
+}
+
+fn key(genes: &mut Genes<'_>) -> Key {
+    let src = genes.below(4);
+    let dst = (src + 1 + genes.below(3)) % 4;
+    Key { src, dst, id: genes.below(3) as u32 }
+}
+
+/// One small change of the synchronization.
+fn mutate(genes: &mut Genes<'_>, tokens: &mut Vec<Token>) {
+    let is_sync = |t: &Token| matches!(t, Token::Set(_) | Token::Wait(_) | Token::Barrier(_));
+    let places: Vec<usize> = (0..tokens.len()).filter(|&i| is_sync(&tokens[i])).collect();
+    if places.is_empty() {
+        return;
+    }
+    let at = places[genes.below(places.len() as u16)];
+    match genes.below(6) {
+        0 => {}
+        1 => _ = tokens.remove(at),
+        2 | 3 => {
+            let token = tokens.remove(at);
+            let to = (at + genes.below(9)).saturating_sub(4).min(tokens.len());
+            tokens.insert(to, token);
+        }
+        4 => {
+            let other = places[genes.below(places.len() as u16)];
+            tokens.swap(at, other);
+        }
+        _ => {
+            let id = genes.below(3) as u32;
+            if let Token::Set(key) | Token::Wait(key) = &mut tokens[at] {
+                key.id = id;
+            }
+        }
+    }
+}
+
+fn build(tokens: Vec<Token>) -> Program {
+    let mut b = Builder::new("random", &PIPES, Some(0));
+    let rows = |address, rows, bytes| Memory::runs(1, address, [rows, bytes, 64], false);
+    for memory in [rows(0, 1, 64), rows(64, 1, 64), rows(32, 1, 64), rows(128, 4, 32), rows(160, 4, 32)] {
+        b.memory(memory.expect("bytes"), "");
+    }
+    b.memory(Memory::Private { space: 2, root: 0, accumulator: true }, "");
+    for token in tokens {
+        match token {
+            Token::Instruction { pipe, accesses } => _ = b.instruction(pipe, &accesses),
+            Token::Set(key) => _ = b.set(key),
+            Token::Wait(key) => _ = b.wait(key),
+            Token::Barrier(pipe) => _ = b.barrier(pipe),
+            Token::Loop { trips, has_head } => b.open_loop(trips, has_head),
+            Token::Test => b.test(),
+            Token::If => b.open_if(),
+            Token::Else => b.middle(),
+            Token::End => b.close(),
+        }
+    }
+    b.finish()
+}

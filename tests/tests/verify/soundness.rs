@@ -1,0 +1,348 @@
+//! The prover on random programs: nothing that the explorer sees is missed, and nothing is made up.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+
+use pipewright::verify::memory::Memory;
+use pipewright::verify::program::{Access, Builder, Key, Program, Step, StepIndex};
+use pipewright::verify::{FlagModel, Rule, Verdict, verify};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+
+use crate::explorer::{self, Reset};
+use crate::random;
+
+/// Ways through a random program that are executed.
+const PATHS: usize = 60;
+
+/// Rules that the explorer knows.
+const EXPLORED: [Rule; 9] = [
+    Rule::DoubleSet,
+    Rule::FlagReuse,
+    Rule::WaitBeforeSet,
+    Rule::UndrainedFlag,
+    Rule::UnbalancedPath,
+    Rule::Deadlock,
+    Rule::DataRace,
+    Rule::MissingBarrier,
+    Rule::UnfinishedWork,
+];
+
+/// What the explorer sees on any of the program's paths, by freezing one step at a time.
+fn seen_by_freezing(program: &Program) -> (BTreeSet<Rule>, bool) {
+    let (paths, complete) = explorer::paths(program, PATHS);
+    let mut seen = BTreeSet::new();
+    for path in &paths {
+        seen.extend(explorer::in_order(program, path));
+        seen.extend(explorer::freeze(program, path, Reset::Stalls));
+    }
+    if explorer::is_unbalanced(program, PATHS) {
+        seen.insert(Rule::UnbalancedPath);
+    }
+    (seen, complete)
+}
+
+/// How often prover and explorer agree.
+#[derive(Default)]
+struct Tally {
+    cases: usize,
+    /// Programs in which the protocol of flags holds, all paths of which were executed.
+    whole: usize,
+    clean: usize,
+    broken: BTreeMap<Rule, usize>,
+    alarms: BTreeMap<Rule, usize>,
+}
+
+impl Tally {
+    /// Whatever the explorer saw the prover must have reported.
+    fn judge(
+        &mut self,
+        program: &Program,
+        model: FlagModel,
+        seen: &BTreeSet<Rule>,
+        complete: bool,
+    ) -> Result<(), TestCaseError> {
+        let judgement = verify(program, model);
+        let said: BTreeSet<Rule> = judgement.findings.iter().map(|f| f.rule).collect();
+        for &rule in &EXPLORED {
+            let verdict = judgement.verdict(rule);
+            prop_assert!(
+                !seen.contains(&rule) || verdict == Verdict::Broken,
+                "the explorer sees {}, the prover says {verdict:?}\n{}",
+                rule.name(),
+                listing(program)
+            );
+            // Where the protocol is broken, the machine may hang before it gets to what else is wrong.
+            let masked = breaks_protocol(&said) && !breaks_protocol(&BTreeSet::from([rule]));
+            if seen.contains(&rule) {
+                *self.broken.entry(rule).or_default() += 1;
+            } else if said.contains(&rule) && complete && !masked {
+                // It may take more trips than the explorer tries: then the path that the prover shows decides.
+                let mut paths =
+                    judgement.findings.iter().filter(|f| f.rule == rule).filter_map(|f| f.path.as_deref());
+                let real = paths.any(|path| explorer::in_order(program, path).contains(&rule));
+                *self.alarms.entry(rule).or_default() += usize::from(!real);
+            }
+        }
+        self.cases += 1;
+        self.whole += usize::from(complete && !breaks_protocol(&said));
+        self.clean += usize::from(judgement.worst().is_none_or(|g| g < pipewright::verify::Grade::Warning));
+        Ok(())
+    }
+
+    fn plus(mut self, other: Self) -> Self {
+        let add = |into: &mut BTreeMap<Rule, usize>, from: BTreeMap<Rule, usize>| {
+            from.into_iter().for_each(|(rule, n)| *into.entry(rule).or_default() += n);
+        };
+        self.cases += other.cases;
+        self.whole += other.whole;
+        self.clean += other.clean;
+        add(&mut self.broken, other.broken);
+        add(&mut self.alarms, other.alarms);
+        self
+    }
+
+    fn print(&self, title: &str) {
+        let Self { cases, whole, clean, .. } = self;
+        println!(
+            "{title}: {cases} programs, {clean} without errors or warnings; in {whole} nothing masks anything"
+        );
+        for rule in EXPLORED {
+            let [broken, alarms] = [&self.broken, &self.alarms].map(|m| m.get(&rule).copied().unwrap_or(0));
+            println!("  {:<16} broken {broken:>6}, false alarms {alarms:>5}", rule.name());
+        }
+    }
+}
+
+/// Whether a flag is set twice or waited for in vain in program order.
+fn breaks_protocol(rules: &BTreeSet<Rule>) -> bool {
+    rules.contains(&Rule::DoubleSet) || rules.contains(&Rule::WaitBeforeSet)
+}
+
+/// A program as text, for a test that fails.
+fn listing(program: &Program) -> String {
+    let mut depth = 0;
+    let mut text = String::new();
+    for (i, step) in program.steps.iter().enumerate() {
+        let line = match *step {
+            Step::Instruction { pipe, .. } => {
+                let accesses = program.accesses_of(i).iter();
+                let accesses: Vec<String> =
+                    accesses.map(|a| format!("{}m{}", if a.write { "w" } else { "r" }, a.memory)).collect();
+                format!("{} {}", program.pipes[pipe], accesses.join(" "))
+            }
+            Step::Set(key) => format!("set {}", program.key_name(program.keys[key])),
+            Step::Wait(key) => format!("wait {}", program.key_name(program.keys[key])),
+            Step::Barrier(pipe) => format!("barrier {}", pipe.map_or("ALL", |p| &program.pipes[p])),
+            Step::LoopBegin { trips, .. } => format!("loop {trips:?}"),
+            ref other => format!("{other:?}"),
+        };
+        depth -= usize::from(matches!(step, Step::LoopEnd { .. } | Step::IfEnd));
+        text += &format!("{i:>3} {:1$}{line}\n", "", depth * 2);
+        depth += usize::from(matches!(step, Step::LoopBegin { .. } | Step::IfBegin { .. }));
+    }
+    text
+}
+
+fn genes(length: usize) -> impl Strategy<Value = Vec<u16>> {
+    prop::collection::vec(any::<u16>(), length / 4..length)
+}
+
+/// Runs a test on `cases` random programs made from up to `length` numbers, on as many threads as `seeds`.
+fn on_random_programs<T: Default + Send>(
+    cases: u32,
+    length: usize,
+    seeds: &[TestRng],
+    test: impl Fn(&Program, &mut T) -> Result<(), TestCaseError> + Sync,
+) -> Vec<T> {
+    let run = |rng: &TestRng| {
+        let state = RefCell::new(T::default());
+        let cases = cases / seeds.len() as u32;
+        let config =
+            Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+        TestRunner::new_with_rng(config, rng.clone())
+            .run(&genes(length), |genes| test(&random::program(&genes), &mut state.borrow_mut()))
+            .unwrap_or_else(|e| panic!("{e}"));
+        state.into_inner()
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = seeds.iter().map(|seed| scope.spawn(|| run(seed))).collect();
+        threads.into_iter().map(|t| t.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
+    })
+}
+
+/// The same programs with every run: a change of ours, not luck, decides whether a test passes.
+fn fixed_seeds() -> Vec<TestRng> {
+    (0..4).map(|n| TestRng::from_seed(RngAlgorithm::ChaCha, &[n; 32])).collect()
+}
+
+fn random_seeds() -> Vec<TestRng> {
+    (0..4).map(|_| TestRunner::new(Config::default()).new_rng()).collect()
+}
+
+fn against_explorer(cases: u32, seeds: &[TestRng]) {
+    let tallies = on_random_programs(cases, 120, seeds, |program, tally: &mut Tally| {
+        let (seen, complete) = seen_by_freezing(program);
+        tally.judge(program, FlagModel::Stall, &seen, complete)
+    });
+    tallies.into_iter().reduce(Tally::plus).unwrap_or_default().print("against the explorer");
+}
+
+#[test]
+fn whatever_the_explorer_sees_the_prover_reports() {
+    against_explorer(20_000, &fixed_seeds());
+}
+
+#[test]
+#[ignore = "takes half an hour: a million programs, other ones with every run"]
+fn whatever_the_explorer_sees_the_prover_reports_at_length() {
+    against_explorer(1_000_000, &random_seeds());
+}
+
+/// All interleavings, on fewer programs: what freezing sees is what there is, and the prover knows what loses tokens.
+#[test]
+fn all_interleavings_show_no_more() {
+    let tallies = on_random_programs(300, 48, &fixed_seeds(), |program, tallies: &mut [Tally; 2]| {
+        let (paths, complete) = explorer::paths(program, 8);
+        let unbalanced = explorer::is_unbalanced(program, 8).then_some(Rule::UnbalancedPath);
+        let models = [(FlagModel::Stall, Reset::Stalls), (FlagModel::Lose, Reset::Loses)];
+        for ((model, reset), tally) in models.into_iter().zip(tallies) {
+            let mut all = BTreeSet::from_iter(unbalanced);
+            let mut complete = complete;
+            for path in &paths {
+                let order = explorer::in_order(program, path);
+                let Some(seen) = explorer::explore(program, path, reset, 3_000) else {
+                    complete = false;
+                    continue;
+                };
+                if reset == Reset::Stalls {
+                    let quick = explorer::freeze(program, path, reset);
+                    // Only where a set may have to wait can the two differ, and only one way.
+                    let waits = quick.contains(&Rule::FlagReuse) || order.contains(&Rule::DoubleSet);
+                    prop_assert!(seen.is_subset(&quick), "{seen:?}, {quick:?}\n{}", listing(program));
+                    prop_assert!(waits || seen == quick, "{seen:?}, {quick:?}\n{}", listing(program));
+                }
+                all.extend(order);
+                all.extend(seen);
+            }
+            tally.judge(program, model, &all, complete)?;
+        }
+        Ok(())
+    });
+    let both = tallies.into_iter().reduce(|[a, b], [c, d]| [a.plus(c), b.plus(d)]);
+    let [stall, lose] = both.unwrap_or_default();
+    stall.print("all interleavings, stall");
+    lose.print("all interleavings, lose");
+}
+
+/// Witnesses that were confirmed.
+#[derive(Default)]
+struct Witnesses {
+    /// The machine that stalls does what the prover says.
+    confirmed: usize,
+    /// Only the machine does on which no set ever waits.
+    without_stalls: usize,
+    /// The machine may hang before it gets there.
+    masked: usize,
+}
+
+/// Every path that the prover shows does what the prover says.
+///
+/// On some paths only this keeps two steps apart: a set waits because its flag is still set, and with it all sets
+/// behind it. The prover takes no such order for granted, because what a set does there is not documented. So a
+/// witness is confirmed as well if the machine shows it on which flags count, which differs in that alone: where it
+/// needs that, there must also be a set that may have to wait.
+fn witnesses(cases: u32, seeds: &[TestRng]) {
+    let all = on_random_programs(cases, 120, seeds, |program, witnesses: &mut Witnesses| {
+        let judgement = verify(program, FlagModel::Stall);
+        let said: BTreeSet<Rule> = judgement.findings.iter().map(|f| f.rule).collect();
+        let broken = breaks_protocol(&said);
+        for finding in &judgement.findings {
+            let name = finding.rule.name();
+            let path: &[StepIndex] = finding.path.as_deref().unwrap_or(&[]);
+            prop_assert!(!path.is_empty(), "no path for {name}\n{}", listing(program));
+            prop_assert!(is_path(program, path), "{path:?} is no path\n{}", listing(program));
+            if finding.rule == Rule::UnbalancedPath {
+                continue;
+            }
+            let mut seen = explorer::in_order(program, path);
+            seen.extend(explorer::freeze(program, path, Reset::Stalls));
+            if seen.contains(&finding.rule) {
+                witnesses.confirmed += 1;
+                continue;
+            }
+            if broken && !matches!(finding.rule, Rule::DoubleSet | Rule::WaitBeforeSet | Rule::Deadlock) {
+                witnesses.masked += 1;
+                continue;
+            }
+            let counted = explorer::freeze(program, path, Reset::Counts);
+            let stalls = said.contains(&Rule::FlagReuse);
+            let confirmed = stalls && counted.contains(&finding.rule);
+            prop_assert!(confirmed, "{name} is not seen on {path:?}\n{}", listing(program));
+            witnesses.without_stalls += 1;
+        }
+        Ok(())
+    });
+    let sum = |count: fn(&Witnesses) -> usize| all.iter().map(count).sum::<usize>();
+    println!(
+        "witnesses: {} confirmed, {} where no set waits, {} behind a broken protocol",
+        sum(|w| w.confirmed),
+        sum(|w| w.without_stalls),
+        sum(|w| w.masked)
+    );
+}
+
+#[test]
+fn every_witness_is_confirmed() {
+    witnesses(10_000, &fixed_seeds());
+}
+
+#[test]
+#[ignore = "takes half an hour: a million programs, other ones with every run"]
+fn every_witness_is_confirmed_at_length() {
+    witnesses(1_000_000, &random_seeds());
+}
+
+/// The smallest program in which a set that waits is all that keeps two instructions apart.
+#[test]
+fn that_a_set_waits_is_not_taken_for_granted() {
+    let [load, vector, store] = [1, 2, 3];
+    let mut b = Builder::new("stall", &random::PIPES, Some(0));
+    let row = b.memory(Memory::runs(1, 0, [1, 64, 64], false).expect("bytes"), "row");
+    let write = [Access { memory: row, write: true }];
+    b.instruction(load, &write);
+    let mut pair = |src| {
+        let key = Key { src, dst: vector, id: 0 };
+        b.set(key);
+        b.wait(key);
+    };
+    pair(load);
+    pair(store);
+    pair(store);
+    b.barrier(Some(store));
+    b.instruction(store, &write);
+    b.barrier(None);
+    let program = b.finish();
+
+    let said: Vec<Rule> = verify(&program, FlagModel::Stall).findings.iter().map(|f| f.rule).collect();
+    assert_eq!(said, [Rule::FlagReuse, Rule::DataRace]);
+    let path: Vec<StepIndex> = (0..program.steps.len()).collect();
+    let stalls = explorer::freeze(&program, &path, Reset::Stalls);
+    assert_eq!(Vec::from_iter(stalls), [Rule::FlagReuse]);
+    let counts = explorer::freeze(&program, &path, Reset::Counts);
+    assert_eq!(Vec::from_iter(counts), [Rule::FlagReuse, Rule::DataRace]);
+}
+
+/// Whether each step can follow the one before.
+fn is_path(program: &Program, path: &[StepIndex]) -> bool {
+    let follows = |a: StepIndex, b: StepIndex| match program.steps[a] {
+        Step::IfBegin { middle, .. } => b == a + 1 || b == middle + 1,
+        Step::Else { end } => b == end,
+        Step::LoopTest { end, .. } => b == a + 1 || b == end + 1,
+        Step::LoopEnd { begin } => b == begin + 1,
+        Step::Exit => false,
+        _ => b == a + 1,
+    };
+    path.first() == Some(&0) && path.windows(2).all(|w| follows(w[0], w[1]))
+}
