@@ -26,16 +26,20 @@ pub(crate) enum Extent {
 
 /// Place and extent of a region under a rule.
 pub(crate) fn place(region: &Region, rule: Rule) -> (Place, Extent) {
-    let global = region.flags & region_flag::GLOBAL != 0;
-    let by_root = global || rule == Rule::Root;
+    let has = |flag| region.flags & flag != 0;
+    let global = has(region_flag::GLOBAL);
+    let by_root = global || rule == Rule::Root || has(region_flag::PRIVATE);
     let root = if by_root { region.root.0 } else { u32::MAX };
     let place = Place { global, space: region.space.0, root };
     let extent = match rule {
+        // Regions that exist for the other rule only.
+        Rule::Root if has(region_flag::NOT_ROOT) => Extent::Nothing,
+        Rule::Range { .. } if has(region_flag::NOT_RANGE) => Extent::Nothing,
         Rule::Root if global && region.size == 0 => Extent::Everything,
         // A constant offset before the start of the buffer wraps round; such a piece overlaps nothing.
         Rule::Root if region.base.checked_add(region.size).is_none() => Extent::Nothing,
         Rule::Root => Extent::runs(region.base, 1, region.size, region.size),
-        Rule::Range { .. } if region.flags & region_flag::KNOWN_ADDRESS == 0 => Extent::Everything,
+        Rule::Range { .. } if !has(region_flag::KNOWN_ADDRESS) => Extent::Everything,
         Rule::Range { .. } => Extent::runs(region.address, region.rows, region.row_bytes, region.pitch),
     };
     (place, extent)

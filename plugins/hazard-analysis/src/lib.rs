@@ -77,8 +77,8 @@ enum Rule {
 }
 
 fn unknown_addresses(kernel: &Kernel<'_>) -> usize {
-    use pipewright_abi::kernel::region_flag::{GLOBAL, KNOWN_ADDRESS};
-    kernel.regions.iter().filter(|r| r.flags & (GLOBAL | KNOWN_ADDRESS) == 0).count()
+    use pipewright_abi::kernel::region_flag::{GLOBAL, KNOWN_ADDRESS, NOT_RANGE, PRIVATE};
+    kernel.regions.iter().filter(|r| r.flags & (GLOBAL | KNOWN_ADDRESS | NOT_RANGE | PRIVATE) == 0).count()
 }
 
 /// Regions that the rule cannot tell apart.
@@ -271,6 +271,37 @@ mod tests {
         let assumed = Overlap { region: RegionId(1), flags: overlap_flag::ASSUMED };
         assert_eq!(rows[0].of(&overlaps), [Overlap { region: RegionId(0), flags: 0 }, assumed]);
         assert_eq!(rows[2].of(&overlaps), [Overlap { region: RegionId(2), flags: 0 }]);
+    }
+
+    #[test]
+    fn a_region_that_exists_for_one_rule_overlaps_nothing_under_the_other() {
+        let build = |flags| {
+            let mut k = KernelBuilder::new();
+            k.tile(0);
+            let (space, root) = (k.space("vec"), k.root("vec", 0));
+            let (size, rows, row_bytes, pitch) = (64, 1, 64, 64);
+            let flags = region_flag::KNOWN_ADDRESS | flags;
+            k.region(Region { size, rows, row_bytes, pitch, space, root, flags, ..Default::default() });
+            k
+        };
+        let (both, apart) = ([vec![0, 1], vec![0, 1]], [vec![0], vec![]]);
+        let range = [("alias", "range".into())];
+        assert_eq!(rows(build(region_flag::NOT_ROOT), &[]), apart);
+        assert_eq!(rows(build(region_flag::NOT_ROOT), &range), both);
+        assert_eq!(rows(build(region_flag::NOT_RANGE), &[]), both);
+        assert_eq!(rows(build(region_flag::NOT_RANGE), &range), apart);
+    }
+
+    #[test]
+    fn by_range_private_memory_is_compared_by_its_buffer() {
+        let mut k = KernelBuilder::new();
+        k.tile(0);
+        let (space, roots) = (k.space("vec"), [k.root("vec", 7), k.root("vec", 8)]);
+        for (root, size) in [(roots[0], 64), (roots[1], 64), (roots[0], 32)] {
+            k.region(Region { size, space, root, flags: region_flag::PRIVATE, ..Default::default() });
+        }
+        let range = [("alias", "range".into())];
+        assert_eq!(rows(k, &range), [vec![0], vec![1, 3], vec![2], vec![1, 3]]);
     }
 
     #[test]
