@@ -8,6 +8,8 @@ mod compile;
 mod fmt;
 mod list;
 mod output;
+mod simulate;
+mod timeline_text;
 mod verify;
 
 use std::path::PathBuf;
@@ -30,6 +32,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Compile(arguments) => compile::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
+        Command::Simulate(arguments) => simulate::run(arguments),
         Command::Fmt(arguments) => fmt::run(arguments),
         Command::Passes { name, plugins } => list::passes(name.as_deref(), plugins),
         Command::Pipelines => list::pipelines(),
@@ -71,6 +74,9 @@ enum Command {
     /// Judge the synchronization that a pipeline makes, or that kernels carry
     #[command(after_help = AFTER_HELP)]
     Verify(Box<verify::Arguments>),
+    /// Show when every statement runs, what it waits for and what that costs
+    #[command(after_help = AFTER_HELP)]
+    Simulate(Box<simulate::Arguments>),
     /// Write kernels in canonical form
     #[command(after_help = AFTER_HELP)]
     Fmt(fmt::Arguments),

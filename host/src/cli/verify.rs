@@ -56,11 +56,21 @@ enum Format {
 
 /// What a set does on a flag that is still set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Model {
+pub(super) enum Model {
     /// It waits
     Stall,
     /// It is lost
     Lose,
+}
+
+impl Model {
+    /// The model that it names.
+    pub(super) fn model(self) -> FlagModel {
+        match self {
+            Self::Stall => FlagModel::Stall,
+            Self::Lose => FlagModel::Lose,
+        }
+    }
 }
 
 /// Judges all inputs.
@@ -68,15 +78,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let pipeline = pipeline::load(&arguments.pipeline)?;
     let found = plugin::discover(&arguments.plugins.plugin_path)?;
     let mut pipeline = pipeline::resolve(pipeline, &found, &arguments.settings)?;
-    // What prints has no part in a plan.
-    pipeline.stages.retain(|stage| !stage.description().info.writes.iter().any(|w| w == "text"));
+    pipeline.leave_out_emitters();
     let extensions = [&pipeline.target_extensions[..], &arguments.target_extensions].concat();
     let target = target::load(&pipeline.target, &extensions)?;
-    let model = match arguments.flag_model {
-        Some(Model::Stall) => FlagModel::Stall,
-        Some(Model::Lose) => FlagModel::Lose,
-        None => flag_model(&target),
-    };
+    let model = arguments.flag_model.map_or_else(|| flag_model(&target), Model::model);
     let mut failed = false;
     let mut all = Vec::new();
     for input in &arguments.inputs {

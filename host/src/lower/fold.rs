@@ -6,16 +6,16 @@ use pipewright_abi::ir::type_kind;
 
 /// A constant of an integer or floating-point type.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Constant {
+pub(crate) enum Constant {
     Int(i64),
     Float(f64),
 }
 
 /// Kind and width of a type that folding understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Scalar {
-    pub(super) kind: u32,
-    pub(super) width: u32,
+pub(crate) struct Scalar {
+    pub(crate) kind: u32,
+    pub(crate) width: u32,
 }
 
 impl Scalar {
@@ -42,7 +42,7 @@ impl Scalar {
 
 /// What an operation folds to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Folded {
+pub(crate) enum Folded {
     /// A constant of the result type.
     Constant(Constant),
     /// The operand of that number.
@@ -51,9 +51,9 @@ pub(super) enum Folded {
 
 /// An operand as folding sees it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Input<T> {
-    pub(super) id: T,
-    pub(super) constant: Option<Constant>,
+pub(crate) struct Input<T> {
+    pub(crate) id: T,
+    pub(crate) constant: Option<Constant>,
 }
 
 /// Whether swapping the two operands changes nothing.
@@ -96,7 +96,7 @@ pub(super) fn swapped(predicate: &str) -> Option<&'static str> {
 }
 
 /// Folds the operation `arith.{name}`. `from` is the type of the first operand, `to` that of the result.
-pub(super) fn fold<T: Copy + PartialEq>(
+pub(crate) fn fold<T: Copy + PartialEq>(
     name: &str,
     predicate: &str,
     inputs: &[Input<T>],

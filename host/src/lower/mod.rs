@@ -6,7 +6,7 @@
 //! the sound one beside it.
 
 pub mod addresses;
-mod fold;
+pub(crate) mod fold;
 mod memory;
 mod simplify;
 

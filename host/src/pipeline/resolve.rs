@@ -68,6 +68,11 @@ impl ResolvedPipeline {
         Ok(())
     }
 
+    /// Drops the stages that only print: they have no part in a plan.
+    pub fn leave_out_emitters(&mut self) {
+        self.stages.retain(|stage| !stage.description().info.writes.iter().any(|w| w == "text"));
+    }
+
     /// Whether some stage writes the artifact.
     pub fn writes(&self, artifact: &str) -> bool {
         self.stages.iter().any(|stage| stage.description().info.writes.iter().any(|w| w == artifact))

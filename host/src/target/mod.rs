@@ -44,6 +44,25 @@ pub fn load(path: &Path, extensions: &[PathBuf]) -> Result<TargetData, Report> {
     Ok(data)
 }
 
+/// The file with the costs of the target at `path`: see [`crate::simulate::cost`].
+pub fn cost_file(path: &Path) -> Result<PathBuf, Report> {
+    let file = read(path)?;
+    let named = file.raw.target.as_ref().and_then(|t| t.costs.as_ref());
+    let Some(costs) = named else {
+        let message = format!("the target `{}` has no costs", path.display());
+        let diagnostic = Diagnostic::error("target::costs", message);
+        return Err(Report::one(file.source, diagnostic.help("name a cost table: `costs = \"FILE\"`")));
+    };
+    let found = path.parent().unwrap_or(Path::new("")).join(costs.get_ref());
+    if !found.is_file() {
+        let message = format!("there is no file `{}`", found.display());
+        let label = text_range(costs.span());
+        let diagnostic = Diagnostic::error("target::costs", message).label(label, "named here");
+        return Err(Report::one(file.source, diagnostic));
+    }
+    Ok(found)
+}
+
 struct File {
     source: Source,
     raw: RawFile,
@@ -55,21 +74,25 @@ impl File {
     }
 }
 
-fn read_with_includes(path: &Path, files: &mut Vec<File>, depth: usize) -> Result<(), Report> {
+fn read(path: &Path) -> Result<File, Report> {
     let source = Source::read(path)?;
-    let raw: RawFile = match toml::from_str(&source.text) {
-        Ok(raw) => raw,
+    match toml::from_str(&source.text) {
+        Ok(raw) => Ok(File { source, raw }),
         Err(error) => {
             let mut diagnostic = Diagnostic::error("target::syntax", error.message().trim());
             if let Some(span) = error.span() {
                 diagnostic = diagnostic.label(text_range(span), "here");
             }
-            return Err(Report::one(source, diagnostic));
+            Err(Report::one(source, diagnostic))
         }
-    };
-    let includes = raw.include.clone();
-    let (name, text) = (source.name.clone(), source.text.clone());
-    files.push(File { source, raw });
+    }
+}
+
+fn read_with_includes(path: &Path, files: &mut Vec<File>, depth: usize) -> Result<(), Report> {
+    let file = read(path)?;
+    let includes = file.raw.include.clone();
+    let (name, text) = (file.source.name.clone(), file.source.text.clone());
+    files.push(file);
     for include in includes {
         let failed = |message: String| {
             let at = text_range(include.span());

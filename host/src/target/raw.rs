@@ -36,6 +36,7 @@ pub(super) struct RawTarget {
     pub(super) arch: Vec<String>,
     pub(super) flag_model: Spanned<String>,
     pub(super) event_ids: Spanned<u32>,
+    pub(super) costs: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

@@ -1,0 +1,259 @@
+//! `pipewright simulate`: when every statement of a kernel runs, under a pipeline's plan or with the flags that it carries.
+//!
+//! What must hold: a deadlock is a result, printed with the blocked statements, and makes the exit code 1.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use pipewright_abi::ir::ModuleData;
+use pipewright_abi::target::TargetData;
+use serde::Serialize;
+
+use super::compile::{is_stream, read, write};
+use super::timeline_text::text;
+use super::verify::{Model, flag_model};
+use super::{Failure, PluginArguments, output, print_reports};
+use crate::diagnostic::Report;
+use crate::lower::addresses::lower_all;
+use crate::pipeline::{self, ResolvedPipeline, Unit};
+use crate::simulate::cost::{self, CostTable};
+use crate::simulate::price::Prices;
+use crate::simulate::svg::svg;
+use crate::simulate::timeline::Timeline;
+use crate::simulate::trace::trace;
+use crate::simulate::{Setup, Simulation, simulate};
+use crate::verify::build;
+use crate::{lower, plugin, syntax, target};
+
+/// Arguments of `pipewright simulate`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Kernels to simulate; `-` is the standard input
+    #[arg(value_name = "IN.pto", required = true)]
+    inputs: Vec<PathBuf>,
+    /// The pipeline whose plan is simulated, where a function does not carry flags of its own
+    #[arg(long, short, value_name = "NAME|FILE", default_value = "a3")]
+    pipeline: String,
+    /// Only this function
+    #[arg(long, value_name = "NAME")]
+    function: Option<String>,
+    #[command(flatten)]
+    trips: TripArguments,
+    /// Simulate this many statements of a loop nest before it is sampled
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    budget: u64,
+    /// What a set does on a flag that is still set; by default what the target says
+    #[arg(long, value_enum)]
+    flag_model: Option<Model>,
+    /// The cost table; by default the target's
+    #[arg(long, value_name = "FILE")]
+    costs: Option<PathBuf>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Write the timeline in the format that Chrome and Perfetto show
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Write the timeline of the first function as a picture
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Give an option of a stage this value (repeatable)
+    #[arg(long = "set", value_name = "STAGE.OPTION=VALUE")]
+    settings: Vec<String>,
+    /// Extend the target by this file: its operations are added, or replace those of the same name (repeatable)
+    #[arg(long = "target", value_name = "FILE")]
+    target_extensions: Vec<PathBuf>,
+    #[command(flatten)]
+    plugins: PluginArguments,
+}
+
+/// How often loops run.
+#[derive(Debug, Args)]
+pub(super) struct TripArguments {
+    /// Trips of the loop with this induction variable, or the value of this parameter (repeatable)
+    #[arg(long = "trip", value_name = "NAME=N", value_parser = named_number)]
+    pub(super) trips: Vec<(String, u64)>,
+    /// Trips of loops whose bounds are not known
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(super) default_trips: u64,
+}
+
+/// How a simulation is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// JSON, see docs/simulate.md
+    Json,
+}
+
+fn named_number(text: &str) -> Result<(String, u64), String> {
+    let (name, number) = text.split_once('=').ok_or("write `NAME=N`")?;
+    let number = number.trim().parse().map_err(|_| format!("`{number}` is no number"))?;
+    Ok((name.trim().trim_start_matches('%').to_owned(), number))
+}
+
+/// The most spans that are written to a file.
+const MAX_SPANS: usize = 200_000;
+
+/// The most spans of a picture.
+const MAX_DRAWN: usize = 600;
+
+/// One function, simulated.
+struct Function {
+    name: String,
+    simulation: Simulation,
+    timeline: Timeline,
+    drawn: Timeline,
+    deadlock: Vec<String>,
+}
+
+/// Simulates all inputs.
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let pipeline = pipeline::load(&arguments.pipeline)?;
+    let found = plugin::discover(&arguments.plugins.plugin_path)?;
+    let mut pipeline = pipeline::resolve(pipeline, &found, &arguments.settings)?;
+    pipeline.leave_out_emitters();
+    let extensions = [&pipeline.target_extensions[..], &arguments.target_extensions].concat();
+    let target = target::load(&pipeline.target, &extensions)?;
+    let table = match &arguments.costs {
+        Some(file) => cost::load(file)?,
+        None => cost::load(&target::cost_file(&pipeline.target)?)?,
+    };
+    let setup = Setup {
+        model: arguments.flag_model.map_or_else(|| flag_model(&target), Model::model),
+        given: arguments.trips.trips.iter().cloned().collect::<BTreeMap<_, _>>(),
+        default_trips: arguments.trips.default_trips,
+        budget: arguments.budget.max(1),
+        ..Setup::default()
+    };
+    let mut simulator = Simulator { arguments, pipeline: &pipeline, target: &target, table: &table, setup };
+    let mut failed = false;
+    let mut files = Vec::new();
+    for input in &arguments.inputs {
+        match simulator.input(input) {
+            Ok(functions) => files.push((name(input), functions)),
+            Err(reports) => {
+                print_reports(&reports);
+                failed = true;
+            }
+        }
+    }
+    let all: Vec<&Function> = files.iter().flat_map(|(_, functions)| functions).collect();
+    failed |= all.iter().any(|f| f.simulation.cycles.is_none());
+    for name in arguments.trips.trips.iter().map(|(name, _)| name) {
+        if !all.iter().any(|f| f.simulation.named.contains(name)) {
+            output::note(&format!("warning: no loop or bound is called `{name}`\n"));
+        }
+    }
+    let printed = match arguments.format {
+        Format::Text => files.iter().map(|(file, functions)| print(file, functions, table.hz)).collect(),
+        Format::Json => json(&files, &table),
+    };
+    write(Path::new("-"), &printed)?;
+    if let Some(path) = &arguments.trace {
+        let named: Vec<_> = all.iter().map(|f| (f.name.as_str(), &f.timeline)).collect();
+        write(path, &trace(&named, table.hz))?;
+    }
+    if let (Some(path), Some(first)) = (&arguments.svg, all.first()) {
+        let cycles = first.timeline.cycles;
+        write(
+            path,
+            &svg(&format!("{}, pipeline {}: {cycles} cycles", first.name, pipeline.name), &first.drawn),
+        )?;
+    }
+    if failed { Err(Failure::Errors(Vec::new())) } else { Ok(()) }
+}
+
+struct Simulator<'a> {
+    arguments: &'a Arguments,
+    pipeline: &'a ResolvedPipeline,
+    target: &'a TargetData,
+    table: &'a CostTable,
+    setup: Setup,
+}
+
+impl Simulator<'_> {
+    fn input(&mut self, input: &Path) -> Result<Vec<Function>, Vec<Report>> {
+        let source = read(input)?;
+        let fail = |diagnostics| vec![Report::new(source.clone(), diagnostics)];
+        let mut module = syntax::parse(&source.text, self.target).map_err(fail)?;
+        lower::simplify(&mut module, self.target);
+        let kernels = lower_all(&module, self.target, self.pipeline.writes("addresses")).map_err(fail)?;
+        let mut units: Vec<_> = kernels.into_iter().map(Unit::new).collect();
+        pipeline::run(self.pipeline, &mut module, self.target, &mut units, &mut |_| {}).map_err(fail)?;
+        Ok(units.iter().flat_map(|unit| self.unit(&module, unit)).collect())
+    }
+
+    fn unit(&self, module: &ModuleData, unit: &Unit) -> Vec<Function> {
+        let (view, kernel, target) = (module.view(), unit.kernel.view(), self.target.view());
+        let mut functions = Vec::new();
+        for program in build::programs(Some(&view), &kernel, &unit.plan, &target) {
+            if self.arguments.function.as_ref().is_some_and(|f| f != unit.name(module) && *f != program.name)
+            {
+                continue;
+            }
+            let prices = Prices::new(&program, &view, &kernel, &target, self.table);
+            let simulation = simulate(&program, &view, &kernel, &prices, &self.setup);
+            let timeline = |spans| simulation.timeline(&program, &module.source, spans);
+            functions.push(Function {
+                timeline: timeline(MAX_SPANS),
+                drawn: timeline(MAX_DRAWN),
+                deadlock: simulation.deadlock(&program, &module.source),
+                name: program.name,
+                simulation,
+            });
+        }
+        functions
+    }
+}
+
+fn name(input: &Path) -> String {
+    if is_stream(input) { "<stdin>".into() } else { input.display().to_string() }
+}
+
+fn print(file: &str, functions: &[Function], hz: u64) -> String {
+    let text = |f: &Function| {
+        let name = format!("{file}: function `{}`", f.name);
+        text(&name, &f.simulation, &f.timeline, &f.deadlock, hz) + "\n"
+    };
+    functions.iter().map(text).collect()
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    schema: &'a str,
+    hz: u64,
+    functions: Vec<JsonFunction<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonFunction<'a> {
+    file: &'a str,
+    function: &'a str,
+    cycles: Option<u64>,
+    statements: u64,
+    simulated: u64,
+    deadlock: &'a [String],
+    notes: &'a [String],
+    timeline: &'a Timeline,
+}
+
+fn json(files: &[(String, Vec<Function>)], table: &CostTable) -> String {
+    let functions = files.iter().flat_map(|(file, functions)| {
+        functions.iter().map(move |f| JsonFunction {
+            file,
+            function: &f.name,
+            cycles: f.simulation.cycles,
+            statements: f.simulation.executed,
+            simulated: f.simulation.simulated,
+            deadlock: &f.deadlock,
+            notes: &f.simulation.notes,
+            timeline: &f.timeline,
+        })
+    });
+    let json = Json { schema: "pipewright.simulate/1", hz: table.hz, functions: functions.collect() };
+    // Strings, numbers and string keys can always be written.
+    serde_json::to_string(&json).unwrap_or_default() + "\n"
+}
