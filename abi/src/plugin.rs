@@ -72,7 +72,7 @@ impl abi_stable::library::RootModule for PluginRootRef {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, StableAbi)]
 pub struct Interface {
-    /// Calls a method with columns, returns columns.
+    /// Calls a method with columns, returns columns. The host may call it on several threads at once.
     pub call: extern "C" fn(method: u32, request: &Request<'_>) -> Reply,
 }
 

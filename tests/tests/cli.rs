@@ -83,6 +83,33 @@ fn a_bad_input_does_not_keep_others_from_being_compiled() {
     let run = sandbox.run([&inputs[..], &["--out-dir", "out"]].concat());
     assert_eq!(run.code, Some(1));
     assert!(sandbox.path("out/k.cpp").exists() && !sandbox.path("out/bad.cpp").exists());
+    insta::with_settings!({filters => vec![(r"in [0-9.]+ s", "in [time] s")]}, {
+        insta::assert_snapshot!(run.stderr);
+    });
+}
+
+#[test]
+fn a_folder_stands_for_all_kernels_below_it() {
+    let sandbox = sandbox();
+    for i in 0..20 {
+        let name = if i % 3 == 0 { format!("all/sub{}/k{i}.pto", i % 2) } else { format!("all/k{i}.pto") };
+        sandbox.write(&name, if i == 7 { "module {" } else { KERNEL });
+    }
+    let arguments = ["compile", "all", "k.pto", "--pipeline", "p.toml", "--plugin-path", "plugins"];
+    let run = sandbox.run([&arguments[..], &["--out-dir", "out"]].concat());
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    let summary: Vec<_> = run.stderr.lines().rev().take(2).collect();
+    assert_eq!(summary[0], "  all/k7.pto");
+    assert!(summary[1].starts_with("compiled 20 of 21 kernels in "), "{}", summary[1]);
+    let alone = sandbox.run(compile(&[])).stdout;
+    for output in ["out/k.cpp", "out/k1.cpp", "out/sub0/k0.cpp", "out/sub1/k9.cpp"] {
+        assert_eq!(sandbox.read(output), alone, "{output}");
+    }
+    assert!(!sandbox.path("out/k7.cpp").exists());
+
+    sandbox.write("none/notes.txt", "");
+    let run = sandbox.run(["compile", "none", "--out-dir", "out"]);
+    assert_eq!(run.code, Some(1));
     insta::assert_snapshot!(run.stderr);
 }
 

@@ -3,26 +3,27 @@
 //! What must hold: an input that fails leaves no output, and does not keep the others from being compiled.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use pipewright_abi::ir::ModuleData;
 use pipewright_abi::target::TargetData;
 
-use super::{Failure, PluginArguments, output, print_reports, verify};
-use crate::diagnostic::{Diagnostic, Report, Severity, Source, did_you_mean, text_range};
+use super::batch::{self, Input};
+use super::tally::{Show, Tally};
+use super::{Failure, PluginArguments, cannot_write, is_stream, output, read, verify, write};
+use crate::diagnostic::{Diagnostic, Report, Severity, Source, Style, did_you_mean, text_range};
 use crate::lower::addresses::lower_all;
-use crate::pipeline::{self, Moment, Outcome, Point, ResolvedPipeline, Unit};
+use crate::pipeline::{self, Moment, Point, ResolvedPipeline, Unit};
 use crate::plan_text::plan_text;
 use crate::{lower, plugin, syntax, target};
 
 /// Arguments of `pipewright compile`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Kernels to compile; `-` is the standard input
+    /// Kernels to compile, or folders of them; `-` is the standard input
     #[arg(value_name = "IN.pto", required = true)]
     inputs: Vec<PathBuf>,
     /// The pipeline: a name, or a TOML file (with a `/` or ending in `.toml`)
@@ -31,7 +32,7 @@ pub(super) struct Arguments {
     /// Where the output of one input goes; `-`, the default, is the standard output
     #[arg(short, long, value_name = "OUT", conflicts_with = "out_dir")]
     output: Option<PathBuf>,
-    /// Where the outputs of several inputs go, named like the inputs
+    /// Where the outputs of several inputs go, named like the inputs; below it, folders look like those of the inputs
     #[arg(long, value_name = "DIR")]
     out_dir: Option<PathBuf>,
     /// What to write
@@ -81,63 +82,76 @@ enum Emit {
 
 /// Compiles all inputs.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let outputs = outputs(arguments)?;
+    let inputs = batch::kernels(&arguments.inputs)?;
+    let outputs = outputs(arguments, &inputs)?;
     let start = Instant::now();
     let pipeline = pipeline::load(&arguments.pipeline)?;
     let found = plugin::discover(&arguments.plugins.plugin_path)?;
     let mut pipeline = pipeline::resolve(pipeline, &found, &arguments.settings)?;
-    if arguments.emit == Emit::Pto {
-        pipeline.replace_emitter("pto-emit", &found, Source::new("command line", "--emit pto"))?;
-    }
     check_print_points(arguments, &pipeline)?;
+    match arguments.emit {
+        Emit::Cpp => {}
+        Emit::Pto => {
+            pipeline.replace_emitter("pto-emit", &found, Source::new("command line", "--emit pto"))?;
+        }
+        Emit::Plan => pipeline.leave_out_emitters(),
+    }
     let extensions = [&pipeline.target_extensions[..], &arguments.target_extensions].concat();
     let target = target::load(&pipeline.target, &extensions)?;
-    let tally = Tally { load: start.elapsed(), ..Tally::default() };
-    if let Some(directory) = &arguments.out_dir {
-        std::fs::create_dir_all(directory).map_err(|e| cannot_write(directory, &e))?;
-    }
-    let mut compiler = Compiler { arguments, pipeline: &pipeline, target: &target, tally };
+    let mut tally = Tally::new(start.elapsed());
+    let compiler = Compiler { arguments, pipeline: &pipeline, target: &target };
     let mut failed = Vec::new();
-    for (input, output) in arguments.inputs.iter().zip(&outputs) {
-        let result =
-            compiler.compile(input).and_then(|text| write(output, &text).map_err(|report| vec![report]));
-        if let Err(reports) = result {
-            print_reports(&reports);
-            failed.push(input.display().to_string());
-        }
+    let jobs: Vec<_> = inputs.iter().zip(&outputs).collect();
+    batch::in_order(
+        "compiling",
+        &jobs,
+        |(input, output)| compiler.job(input, output),
+        |index, done| {
+            output::note(&done.notes);
+            tally.merge(done.tally);
+            if done.failed {
+                failed.push(&inputs[index].path);
+            }
+            ControlFlow::Continue(())
+        },
+    );
+    let Arguments { timing, stats, remarks, .. } = *arguments;
+    output::note(&tally.text(&pipeline, Show { timing, stats, remarks }));
+    if inputs.len() > 1 {
+        output::note(&summary(&failed, inputs.len(), start));
     }
-    compiler.tally.print(arguments, &pipeline);
-    if failed.is_empty() {
-        return Ok(());
+    if failed.is_empty() { Ok(()) } else { Err(Failure::Errors(Vec::new())) }
+}
+
+/// How a batch went.
+fn summary(failed: &[&PathBuf], all: usize, start: Instant) -> String {
+    let list: String = failed.iter().map(|path| format!("\n  {}", path.display())).collect();
+    let seconds = start.elapsed().as_secs_f64();
+    match failed.len() {
+        0 => format!("compiled {all} kernels in {seconds:.1} s\n"),
+        n => format!("compiled {} of {all} kernels in {seconds:.1} s; {n} failed:{list}\n", all - n),
     }
-    if arguments.inputs.len() > 1 {
-        let list: String = failed.iter().map(|f| format!("\n  {f}")).collect();
-        output::note(&format!("{} of {} inputs failed:{list}\n", failed.len(), arguments.inputs.len()));
-    }
-    Err(Failure::Errors(Vec::new()))
 }
 
 /// Where the output of each input goes.
-fn outputs(arguments: &Arguments) -> Result<Vec<PathBuf>, Failure> {
+fn outputs(arguments: &Arguments, inputs: &[Input]) -> Result<Vec<PathBuf>, Failure> {
     let extension = match arguments.emit {
         Emit::Cpp => "cpp",
         Emit::Pto => "pto",
         Emit::Plan => "plan",
     };
     let Some(directory) = &arguments.out_dir else {
-        if arguments.inputs.len() > 1 {
+        if inputs.len() > 1 {
             return Err(Failure::Usage("several inputs need `--out-dir DIR`".into()));
         }
         return Ok(vec![arguments.output.clone().unwrap_or_else(|| "-".into())]);
     };
     let mut taken: BTreeMap<PathBuf, &PathBuf> = BTreeMap::new();
     let mut outputs = Vec::new();
-    for input in &arguments.inputs {
-        let stem =
-            if is_stream(input) { "stdin".as_ref() } else { input.file_stem().unwrap_or(input.as_os_str()) };
-        let mut name = stem.to_owned();
-        name.push(format!(".{extension}"));
-        let output = directory.join(name);
+    for Input { path: input, name } in inputs {
+        let mut file = name.file_stem().unwrap_or(name.as_os_str()).to_owned();
+        file.push(format!(".{extension}"));
+        let output = directory.join(name.with_file_name(file));
         if !is_stream(input) && output.exists() && output.canonicalize().ok() == input.canonicalize().ok() {
             return Err(Failure::Usage(format!("`{}` would be written over by its output", input.display())));
         }
@@ -177,12 +191,47 @@ struct Compiler<'a> {
     arguments: &'a Arguments,
     pipeline: &'a ResolvedPipeline,
     target: &'a TargetData,
+}
+
+/// What compiling one input left beside its output.
+#[derive(Debug, Default)]
+struct Done {
+    failed: bool,
+    /// What is printed to the standard error.
+    notes: String,
     tally: Tally,
 }
 
+impl Done {
+    fn report(&mut self, reports: &[Report]) {
+        let style = Style::for_stderr();
+        self.notes.extend(reports.iter().map(|report| report.render(style)));
+    }
+}
+
 impl Compiler<'_> {
+    /// Compiles one input and writes its output.
+    fn job(&self, input: &Input, output: &Path) -> Done {
+        let mut done = Done::default();
+        let text = self.compile(&input.path, &mut done);
+        let written = text.and_then(|text| self.write(output, &text).map_err(|report| vec![report]));
+        if let Err(reports) = written {
+            done.report(&reports);
+            done.failed = true;
+        }
+        done
+    }
+
+    fn write(&self, output: &Path, text: &str) -> Result<(), Report> {
+        if self.arguments.out_dir.is_some() {
+            let folder = output.parent().unwrap_or(output);
+            std::fs::create_dir_all(folder).map_err(|e| cannot_write(folder, &e))?;
+        }
+        write(output, text)
+    }
+
     /// The output text of one input.
-    fn compile(&mut self, input: &Path) -> Result<String, Vec<Report>> {
+    fn compile(&self, input: &Path, done: &mut Done) -> Result<String, Vec<Report>> {
         let start = Instant::now();
         let Source { name, text } = read(input)?;
         let mut module = match syntax::parse(&text, self.target) {
@@ -194,7 +243,7 @@ impl Compiler<'_> {
         let report = |module: &ModuleData, diagnostics| {
             Report::new(Source::new(name.clone(), module.source.clone()), diagnostics)
         };
-        self.tally.parse += start.elapsed();
+        done.tally.parse += start.elapsed();
 
         let start = Instant::now();
         lower::simplify(&mut module, self.target);
@@ -203,7 +252,7 @@ impl Compiler<'_> {
             Err(diagnostics) => return Err(vec![report(&module, diagnostics)]),
         };
         let mut units: Vec<_> = kernels.into_iter().map(Unit::new).collect();
-        self.tally.lower += start.elapsed();
+        done.tally.lower += start.elapsed();
 
         let mut observe = |moment: Moment<'_>| {
             let (names, word) = match moment.point {
@@ -212,8 +261,8 @@ impl Compiler<'_> {
             };
             let Moment { stage, module, units, report, .. } = moment;
             if names.iter().any(|n| n == "all" || n == stage.name()) {
-                output::note(&format!("---- {word} {}\n{report}", stage.name()));
-                units.iter().for_each(|u| output::note(&plan_text(u, module, self.target, &name)));
+                done.notes += &format!("---- {word} {}\n{report}", stage.name());
+                done.notes.extend(units.iter().map(|u| plan_text(u, module, self.target, &name)));
             }
         };
         let run = pipeline::run(self.pipeline, &mut module, self.target, &mut units, &mut observe);
@@ -221,19 +270,18 @@ impl Compiler<'_> {
             Ok(outcome) => outcome,
             Err(diagnostics) => return Err(vec![report(&module, diagnostics)]),
         };
-        self.tally.add(&outcome);
+        done.tally.add(&outcome);
         if self.arguments.verify.unwrap_or(self.pipeline.verify) {
             let start = Instant::now();
-            let findings = self.judge(&name, &module, &units);
-            self.tally.verify += start.elapsed();
+            let findings = self.judge(&name, &module, &units, &mut done.tally);
+            done.tally.verify += start.elapsed();
             if !findings.diagnostics.is_empty() {
                 if !self.arguments.allow_findings {
-                    output::note(
-                        "the synchronization is not right; `--allow-findings` writes the output anyway\n",
-                    );
+                    done.notes +=
+                        "the synchronization is not right; `--allow-findings` writes the output anyway\n";
                     return Err(vec![findings]);
                 }
-                print_reports(&[findings]);
+                done.report(&[findings]);
             }
         }
         let text = match self.arguments.emit {
@@ -244,7 +292,7 @@ impl Compiler<'_> {
             Emit::Cpp | Emit::Pto => outcome.text,
         };
         if self.arguments.remarks {
-            print_reports(&[report(&module, outcome.remarks)]);
+            done.report(&[report(&module, outcome.remarks)]);
         }
         text.ok_or_else(|| {
             let message = format!("no stage of the pipeline `{}` emitted text", self.pipeline.name);
@@ -252,108 +300,15 @@ impl Compiler<'_> {
             vec![Report::one(Source::default(), Diagnostic::error("pipeline::no-output", message).help(help))]
         })
     }
-}
 
-impl Compiler<'_> {
     /// The errors in the final plans. What is less than an error is counted.
-    fn judge(&mut self, name: &str, module: &ModuleData, units: &[Unit]) -> Report {
+    fn judge(&self, name: &str, module: &ModuleData, units: &[Unit], tally: &mut Tally) -> Report {
         let model = verify::flag_model(self.target);
         let judged = verify::judge(name.into(), module, self.target, units, model);
         let mut findings = verify::findings(&judged);
         let all = findings.diagnostics.len();
         findings.diagnostics.retain(|d| d.severity == Severity::Error);
-        self.tally.warnings += all - findings.diagnostics.len();
+        tally.warnings += all - findings.diagnostics.len();
         findings
     }
-}
-
-/// Times and counters of all inputs together.
-#[derive(Debug, Default)]
-struct Tally {
-    /// Reading the pipeline and the target, finding and loading the plugins.
-    load: Duration,
-    parse: Duration,
-    lower: Duration,
-    stages: Vec<(Duration, Vec<(String, i64)>)>,
-    remarks: usize,
-    verify: Duration,
-    /// Findings that are no errors.
-    warnings: usize,
-}
-
-impl Tally {
-    fn add(&mut self, outcome: &Outcome) {
-        self.stages.resize(outcome.stages.len().max(self.stages.len()), Default::default());
-        for ((time, counters), (more, added)) in self.stages.iter_mut().zip(&outcome.stages) {
-            *time += *more;
-            for (name, amount) in added {
-                match counters.iter_mut().find(|(n, _)| n == name) {
-                    Some((_, total)) => *total = total.saturating_add(*amount),
-                    None => counters.push((name.clone(), *amount)),
-                }
-            }
-        }
-        self.remarks += outcome.remarks.len();
-    }
-
-    fn print(&self, arguments: &Arguments, pipeline: &ResolvedPipeline) {
-        let mut text = String::new();
-        if arguments.timing {
-            let mut rows = vec![("load", self.load), ("parse", self.parse), ("lower", self.lower)];
-            rows.extend(
-                pipeline.stages.iter().zip(&self.stages).map(|(stage, (time, _))| (stage.name(), *time)),
-            );
-            if self.verify > Duration::ZERO {
-                rows.push(("verify", self.verify));
-            }
-            let total: Duration = rows.iter().map(|(_, time)| *time).sum();
-            rows.push(("total", total));
-            let row = |(name, time): (&str, Duration)| {
-                let share = 100.0 * time.as_secs_f64() / total.as_secs_f64().max(f64::MIN_POSITIVE);
-                vec![name.into(), format!("{:>10.3}", time.as_secs_f64() * 1e3), format!("{share:>5.1}")]
-            };
-            text += &output::table(&["STAGE", "        ms", "    %"], rows.into_iter().map(row).collect());
-        }
-        if arguments.stats {
-            let mut rows = Vec::new();
-            for (stage, (_, counters)) in pipeline.stages.iter().zip(&self.stages) {
-                let row =
-                    |(name, n): &(String, i64)| vec![stage.name().into(), name.clone(), format!("{n:>10}")];
-                rows.extend(counters.iter().map(row));
-            }
-            text += &output::table(&["STAGE", "COUNTER", "    AMOUNT"], rows);
-        }
-        if self.warnings > 0 {
-            let (n, plural) = (self.warnings, if self.warnings == 1 { "" } else { "s" });
-            let _ = writeln!(text, "{n} finding{plural} below an error; `pipewright verify` shows them");
-        }
-        if self.remarks > 0 && !arguments.remarks {
-            let (n, plural) = (self.remarks, if self.remarks == 1 { "" } else { "s" });
-            let _ = writeln!(text, "{n} remark{plural}; `--remarks` prints them");
-        }
-        output::note(&text);
-    }
-}
-
-pub(super) fn is_stream(path: &Path) -> bool {
-    path.as_os_str() == "-"
-}
-
-pub(super) fn read(input: &Path) -> Result<Source, Vec<Report>> {
-    if !is_stream(input) {
-        return Source::read(input).map_err(|report| vec![report]);
-    }
-    let mut bytes = Vec::new();
-    let read = std::io::stdin().lock().read_to_end(&mut bytes);
-    Source::from_bytes("<stdin>", read.map(|_| bytes)).map_err(|report| vec![report])
-}
-
-pub(super) fn write(output: &Path, text: &str) -> Result<(), Report> {
-    let written = if is_stream(output) { output::result(text) } else { output::file(output, text) };
-    written.map_err(|e| cannot_write(output, &e))
-}
-
-fn cannot_write(path: &Path, error: &std::io::Error) -> Report {
-    let message = format!("cannot write `{}`: {error}", path.display());
-    Report::one(Source::default(), Diagnostic::error("output::write", message))
 }

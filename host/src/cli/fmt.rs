@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::compile::{is_stream, read, write};
-use super::{Failure, output, print_reports};
+use super::{Failure, is_stream, output, print_reports, read, write};
 use crate::diagnostic::Report;
 use crate::{pipeline, syntax, target};
 

@@ -4,20 +4,23 @@
 //! 0 if all went well, 1 if there are errors in the input (each was printed), 2 if the command line is wrong;
 //! a closed pipe ends the program quietly.
 
+mod batch;
 mod compile;
 mod fmt;
 mod list;
 mod output;
 mod simulate;
+mod tally;
 mod timeline_text;
 mod verify;
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::diagnostic::{Report, Style};
+use crate::diagnostic::{Diagnostic, Report, Source, Style};
 
 /// Runs the command that the process's arguments describe.
 pub fn main() -> ExitCode {
@@ -130,4 +133,27 @@ impl From<Report> for Failure {
 fn print_reports(reports: &[Report]) {
     let style = Style::for_stderr();
     reports.iter().for_each(|report| output::note(&report.render(style)));
+}
+
+fn is_stream(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn read(input: &Path) -> Result<Source, Vec<Report>> {
+    if !is_stream(input) {
+        return Source::read(input).map_err(|report| vec![report]);
+    }
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().read_to_end(&mut bytes);
+    Source::from_bytes("<stdin>", read.map(|_| bytes)).map_err(|report| vec![report])
+}
+
+fn write(output: &Path, text: &str) -> Result<(), Report> {
+    let written = if is_stream(output) { output::result(text) } else { output::file(output, text) };
+    written.map_err(|e| cannot_write(output, &e))
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Report {
+    let message = format!("cannot write `{}`: {error}", path.display());
+    Report::one(Source::default(), Diagnostic::error("output::write", message))
 }

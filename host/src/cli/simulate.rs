@@ -10,10 +10,9 @@ use pipewright_abi::ir::ModuleData;
 use pipewright_abi::target::TargetData;
 use serde::Serialize;
 
-use super::compile::{is_stream, read, write};
 use super::timeline_text::text;
 use super::verify::{Model, flag_model};
-use super::{Failure, PluginArguments, output, print_reports};
+use super::{Failure, PluginArguments, is_stream, output, print_reports, read, write};
 use crate::diagnostic::Report;
 use crate::lower::addresses::lower_all;
 use crate::pipeline::{self, ResolvedPipeline, Unit};

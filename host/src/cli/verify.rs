@@ -9,8 +9,7 @@ use clap::{Args, ValueEnum};
 use pipewright_abi::ir::ModuleData;
 use pipewright_abi::target::TargetData;
 
-use super::compile::{is_stream, read};
-use super::{Failure, PluginArguments, output, print_reports};
+use super::{Failure, PluginArguments, is_stream, output, print_reports, read};
 use crate::diagnostic::{Report, Source};
 use crate::lower::addresses::lower_all;
 use crate::pipeline::{self, ResolvedPipeline, Unit};

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use pipewright_abi::pass::{OptionSpec, OptionType, OptionValue, PassInfo};
 use pipewright_abi::plugin::PassDescription;
@@ -37,7 +37,7 @@ pub struct ResolvedPipeline {
 #[derive(Clone, Debug)]
 pub struct ResolvedStage {
     /// The plugin that provides the pass.
-    pub plugin: Rc<Plugin>,
+    pub plugin: Arc<Plugin>,
     /// Index of the pass in the plugin.
     pub index: u32,
     /// A value for each option of the pass, in the order in which it declares them.
@@ -60,8 +60,7 @@ impl ResolvedPipeline {
         let specs = &plugin.passes[index as usize].info.options;
         let options = specs.iter().map(|s| (s.name.clone(), s.default.clone())).collect();
         let emitter = ResolvedStage { plugin, index, options };
-        let is_emitter = |stage: &ResolvedStage| stage.description().info.writes.iter().any(|w| w == "text");
-        match self.stages.iter().rposition(is_emitter) {
+        match self.stages.iter().rposition(ResolvedStage::emits) {
             Some(index) => self.stages[index] = emitter,
             None => self.stages.push(emitter),
         }
@@ -70,7 +69,7 @@ impl ResolvedPipeline {
 
     /// Drops the stages that only print: they have no part in a plan.
     pub fn leave_out_emitters(&mut self) {
-        self.stages.retain(|stage| !stage.description().info.writes.iter().any(|w| w == "text"));
+        self.stages.retain(|stage| !stage.emits());
     }
 
     /// Whether some stage writes the artifact.
@@ -83,6 +82,11 @@ impl ResolvedStage {
     /// The pass as its plugin describes it.
     pub fn description(&self) -> &PassDescription {
         &self.plugin.passes[self.index as usize]
+    }
+
+    /// Whether it writes text, and so has no part in a plan.
+    pub fn emits(&self) -> bool {
+        self.description().info.writes.iter().any(|w| w == "text")
     }
 
     /// The name of the pass.
@@ -101,7 +105,7 @@ pub fn resolve(
     for setting in settings {
         add_setting(&mut pipeline, setting, &mut errors);
     }
-    let mut loaded: BTreeMap<PathBuf, Rc<Plugin>> = BTreeMap::new();
+    let mut loaded: BTreeMap<PathBuf, Arc<Plugin>> = BTreeMap::new();
     let mut stages = Vec::new();
     for stage in &pipeline.stages {
         let resolved = provider(stage, &pipeline, found).and_then(|file| load(stage, &file, &mut loaded));
@@ -212,8 +216,8 @@ fn wrong_version(stage: &Stage, files: &[&PluginFile]) -> Located {
 fn load(
     stage: &Stage,
     file: &PluginFile,
-    loaded: &mut BTreeMap<PathBuf, Rc<Plugin>>,
-) -> Result<(Rc<Plugin>, u32), Located> {
+    loaded: &mut BTreeMap<PathBuf, Arc<Plugin>>,
+) -> Result<(Arc<Plugin>, u32), Located> {
     let fail = |why: String| {
         let place = stage.plugin.as_ref().map_or(stage.pass.place, |p| p.place);
         let message = format!("the plugin {} cannot be loaded: {why}", file.describe());
@@ -223,7 +227,7 @@ fn load(
     let plugin = match loaded.get(&file.path) {
         Some(plugin) => plugin.clone(),
         None => {
-            let plugin = Rc::new(plugin::load(file).map_err(fail)?);
+            let plugin = Arc::new(plugin::load(file).map_err(fail)?);
             loaded.insert(file.path.clone(), plugin.clone());
             plugin
         }

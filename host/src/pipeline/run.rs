@@ -343,7 +343,7 @@ fn placed_at(record: EditRecord) -> NodeId {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
+    use std::sync::Arc;
 
     use pipewright_abi::plan::{Anchor, Entry, Position, Role};
     use pipewright_abi::plugin::{OutcomeData, PassDescription, Reply, Request};
@@ -408,7 +408,7 @@ mod tests {
             version: "0.1.0".into(),
             info: PassInfo { scope, ..PassInfo::new("strange") },
         };
-        let plugin = Rc::new(in_process(REPLIES.iter().map(describe).collect(), call));
+        let plugin = Arc::new(in_process(REPLIES.iter().map(describe).collect(), call));
         let stage = |name: &&str| {
             let index = REPLIES.iter().position(|(n, _)| n == name).expect("a known pass") as u32;
             ResolvedStage { plugin: plugin.clone(), index, options: Vec::new() }
@@ -456,7 +456,7 @@ mod tests {
     fn stages_before_a_failure_are_observed() {
         let (mut module, target, unit) = double_rows();
         let pass = PassDescription { name: "p".into(), version: "0.1.0".into(), info: PassInfo::new("") };
-        let plugin = Rc::new(in_process(vec![pass], call));
+        let plugin = Arc::new(in_process(vec![pass], call));
         let stages = vec![ResolvedStage { plugin, index: 0, options: Vec::new() }; 2];
         let pipeline = ResolvedPipeline {
             name: "p".into(),
