@@ -9,30 +9,59 @@ use pipewright_tests::skeleton::skeleton;
 use pipewright_tests::synthetic::{Shape, kernel};
 use pipewright_tests::{corpus, files_below, pipewright, workspace};
 
-/// What a command prints, or its error.
-fn output(arguments: &[&str], input: &Path) -> Result<String, String> {
-    let run = pipewright().args(arguments).arg(input).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if run.status.success() { Ok(text(&run.stdout)) } else { Err(text(&run.stderr)) }
+/// Compiles the kernel, or all in the folder, into the folder `out`. The standard error.
+fn compile(input: &Path, out: &Path, arguments: &[&str]) -> String {
+    let mut command = pipewright();
+    command.arg("compile").arg(input).arg("--out-dir").arg(out).args(arguments);
+    String::from_utf8_lossy(&command.output().unwrap().stderr).into_owned()
 }
 
-/// Compares both ways to C++. `None` if the kernel cannot be compiled at all.
-fn compare(kernel: &Path, pipeline: &str, scratch: &Path) -> Option<Result<(), String>> {
-    let direct = output(&["compile", "--pipeline", pipeline], kernel).ok()?;
-    let compared = output(&["compile", "--pipeline", pipeline, "--emit", "pto"], kernel).and_then(|text| {
-        std::fs::write(scratch, &text).unwrap();
-        let again = output(&["compile", "--pipeline", "a3-codegen-only"], scratch)
-            .map_err(|error| format!("{error}\n---- of\n{text}"))?;
-        keeps_source(&std::fs::read_to_string(kernel).unwrap(), &text)?;
-        let (direct, again) = (skeleton(&direct), skeleton(&again));
-        if direct == again {
-            return Ok(());
+/// Compares both ways to C++ for a kernel, or for all in a folder. Returns how many are equal, what is not, and which
+/// do not compile at all.
+fn compare(input: &Path, pipeline: &str) -> (usize, Vec<String>, Vec<PathBuf>) {
+    let scratch = tempfile::tempdir().unwrap();
+    let [direct, text, again] = ["direct", "text", "again"].map(|name| scratch.path().join(name));
+    compile(input, &direct, &["--pipeline", pipeline]);
+    let mut said = compile(input, &text, &["--pipeline", pipeline, "--emit", "pto"]);
+    if text.exists() {
+        said += &compile(&text, &again, &["--pipeline", "a3-codegen-only"]);
+    }
+    let (kernels, root) = if input.is_dir() {
+        (files_below(input, ".pto"), input)
+    } else {
+        (vec![input.to_owned()], input.parent().unwrap())
+    };
+    let (mut equal, mut different, mut skipped) = (0, Vec::new(), Vec::new());
+    for kernel in kernels {
+        let name = kernel.strip_prefix(root).unwrap();
+        let read =
+            |folder: &Path, extension| std::fs::read_to_string(folder.join(name).with_extension(extension));
+        let Ok(direct) = read(&direct, "cpp") else {
+            skipped.push(kernel);
+            continue;
+        };
+        let problem = match (read(&text, "pto"), read(&again, "cpp")) {
+            (Ok(text), Ok(again)) => {
+                let source = std::fs::read_to_string(&kernel).unwrap();
+                keeps_source(&source, &text).and_then(|()| same(&skeleton(&direct), &skeleton(&again)))
+            }
+            _ => Err(format!("no output; the commands said\n{said}")),
+        };
+        match problem {
+            Ok(()) => equal += 1,
+            Err(why) => different.push(format!("{pipeline}, {}: {why:.3000}", kernel.display())),
         }
-        let at = direct.iter().zip(&again).take_while(|(a, b)| a == b).count();
-        let piece = |lines: &[String]| lines[at.saturating_sub(3)..(at + 4).min(lines.len())].join("\n  ");
-        Err(format!("line {at}:\n  {}\n---- and through text\n  {}", piece(&direct), piece(&again)))
-    });
-    Some(compared)
+    }
+    (equal, different, skipped)
+}
+
+fn same(direct: &[String], again: &[String]) -> Result<(), String> {
+    if direct == again {
+        return Ok(());
+    }
+    let at = direct.iter().zip(again).take_while(|(a, b)| a == b).count();
+    let piece = |lines: &[String]| lines[at.saturating_sub(3)..(at + 4).min(lines.len())].join("\n  ");
+    Err(format!("line {at}:\n  {}\n---- and through text\n  {}", piece(direct), piece(again)))
 }
 
 /// Every line of the source is still there, in order, but for addresses that were planned.
@@ -59,41 +88,27 @@ fn keeps_source(source: &str, text: &str) -> Result<(), String> {
 
 #[test]
 fn written_synchronization_is_the_plan() {
-    let mut kernels = files_below(&workspace().join("examples"), ".pto");
-    kernels.extend(files_below(&workspace().join("tests/kernels"), ".pto"));
-    let ours = kernels.len();
+    let mut folders = vec![workspace().join("examples"), workspace().join("tests/kernels")];
     match corpus() {
-        Some(corpus) => kernels.extend(files_below(&corpus, ".pto")),
+        Some(corpus) => folders.push(corpus),
         None => eprintln!("PIPEWRIGHT_CORPUS is not set: only our own kernels"),
     }
-    let directory = tempfile::tempdir().unwrap();
-    let scratch = directory.path().join("synchronized.pto");
-    let (mut failures, mut equal, mut skipped) = (Vec::new(), 0, Vec::new());
-    for pipeline in ["a3-reference", "a3"] {
-        for (index, kernel) in kernels.iter().enumerate() {
-            match compare(kernel, pipeline, &scratch) {
-                Some(Ok(())) => equal += 1,
-                Some(Err(why)) => failures.push(format!("{pipeline}, {}: {why:.3000}", kernel.display())),
-                // The default pipeline refuses what it cannot prove.
-                None if index < ours && pipeline == "a3-reference" => {
-                    failures.push(format!("{}: does not compile", kernel.display()));
-                }
-                None => skipped.push(format!("{pipeline}: {}", kernel.display())),
-            }
+    for pipeline in ["a3-reference", "a3-reference-push-back"] {
+        for folder in &folders {
+            let (equal, different, skipped) = compare(folder, pipeline);
+            eprintln!("{pipeline}: {equal} kernels of {} equal, not compiled: {skipped:?}", folder.display());
+            assert!(equal > 0 && different.is_empty(), "{}", different.join("\n"));
         }
     }
-    eprintln!("{equal} kernels equal, {} that do not compile at all: {skipped:#?}", skipped.len());
-    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]
 fn synthetic_kernels_too() {
     let directory = tempfile::tempdir().unwrap();
-    let (input, scratch) = (directory.path().join("k.pto"), directory.path().join("synchronized.pto"));
     for (shape, name) in Shape::ALL {
-        std::fs::write(&input, kernel(shape, 300)).unwrap();
-        assert_eq!(compare(&input, "a3-reference", &scratch), Some(Ok(())), "{name}");
+        std::fs::write(directory.path().join(format!("{name}.pto")), kernel(shape, 300)).unwrap();
     }
+    assert_eq!(compare(directory.path(), "a3-reference"), (Shape::ALL.len(), Vec::new(), Vec::new()));
 }
 
 /// A kernel in which every place that a statement can have is there, some of them hard to find in the text.

@@ -36,20 +36,27 @@ const TOO_MANY: &str = "syntax::too-many-errors";
 
 /// Reads the module in `text`. Fails with all errors that were found, in the order of the text.
 pub fn parse(text: &str, target: &TargetData) -> Result<ModuleData, Vec<Diagnostic>> {
-    if cursor::Cursor::new(text).at_end() {
+    let mut parser = parser::Parser::new(text, target);
+    parser.file();
+    let mut diagnostics = parser.diagnostics;
+    // The file itself is an operation. It can still hold aliases.
+    if diagnostics.is_empty() && parser.data.tables.ops.len() == 1 {
         let span = pipewright_abi::TextRange { start: 0, end: 0 };
         let empty =
             Diagnostic::error("syntax::empty", "the file holds no module").label(span, "nothing here");
         return Err(vec![empty]);
     }
-    let mut parser = parser::Parser::new(text, target);
-    parser.file();
-    let mut diagnostics = parser.diagnostics;
     if diagnostics.is_empty() {
         diagnostics = check::check(&parser.data, target);
     }
     if diagnostics.is_empty() {
         return Ok(parser.data);
+    }
+    // Where the text was cut off in a name, only the cut is worth a word.
+    let at_end = |d: &Diagnostic| d.labels.iter().any(|l| l.span.end as usize == text.len());
+    let cut = |d: &Diagnostic| at_end(d) && ["syntax::expected", "syntax::unclosed"].contains(&d.code);
+    if diagnostics.iter().any(cut) {
+        diagnostics.retain(|d| cut(d) || !at_end(d));
     }
     diagnostics.sort_by_key(|d| (d.code == TOO_MANY, d.labels.first().map_or(0, |l| l.span.start)));
     Err(diagnostics)

@@ -9,12 +9,14 @@ use crate::TARGET;
 const CASES: &[(&str, usize, &str)] = &[
     ("an empty file", 1, ""),
     ("a file of comments", 1, "// nothing\n\n"),
+    ("a file of aliases", 1, "!t = !pto.tile_buf<vec, 16x16xf32>\n"),
     ("something else altogether", 1, "hello world\n"),
     (
         "a truncated kernel",
         1,
         "module {\n  func.func @f(%a: index) {\n    scf.for %i = %a to %a step %a {\n      %s = arith.addi %i, %a",
     ),
+    ("a kernel cut off in a name", 1, "func.func @f(%ab: index) {\n  %s = arith.addi %ab, %a"),
     ("a body that is never closed", 1, "module {\n  func.func @f() {\n    return\n  }\n"),
     (
         "an inner body that is never closed",
