@@ -5,6 +5,8 @@
 //! a closed pipe ends the program quietly.
 
 mod batch;
+mod compare;
+mod compare_text;
 mod compile;
 mod fmt;
 mod list;
@@ -36,6 +38,7 @@ pub fn main() -> ExitCode {
         Command::Compile(arguments) => compile::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Simulate(arguments) => simulate::run(arguments),
+        Command::Compare(arguments) => compare::run(arguments),
         Command::Fmt(arguments) => fmt::run(arguments),
         Command::Passes { name, plugins } => list::passes(name.as_deref(), plugins),
         Command::Pipelines => list::pipelines(),
@@ -80,6 +83,9 @@ enum Command {
     /// Show when every statement runs, what it waits for and what that costs
     #[command(after_help = AFTER_HELP)]
     Simulate(Box<simulate::Arguments>),
+    /// Compare pipelines over kernels: verdicts, cycles, and where plans go apart
+    #[command(after_help = AFTER_HELP)]
+    Compare(Box<compare::Arguments>),
     /// Write kernels in canonical form
     #[command(after_help = AFTER_HELP)]
     Fmt(fmt::Arguments),

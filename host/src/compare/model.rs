@@ -18,7 +18,7 @@ pub const SCHEMA: &str = "pipewright.compare/1";
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: String,
-    /// Whether all kernels are in it; false for an interrupted run, and for one part of several.
+    /// Whether all kernels are in it that it is about; false for an interrupted run.
     pub complete: bool,
     /// Which part of the kernels it is about, if not all.
     pub shard: Option<Shard>,
@@ -29,7 +29,7 @@ pub struct Report {
     /// What is compared. The first one is what the others are measured against.
     pub pipelines: Vec<Pipeline>,
     /// One entry for each function (for a function with parts for two kinds of core, for each part), in the order
-    /// of files and then of functions.
+    /// of file names and then of functions.
     pub kernels: Vec<Kernel>,
     /// Totals: each pipeline but the first, in order, against the first.
     pub pairings: Vec<Pairing>,
@@ -92,8 +92,11 @@ pub struct Kernel {
     pub results: Vec<Outcome>,
     /// Where pipelines first go apart: for each pipeline but the first whose plan differs from the first's.
     pub divergences: Vec<Divergence>,
-    /// Uncertain figures of the cost table that decide which of two pipelines is faster here.
+    /// Uncertain figures of the cost table that decide which of two pipelines is faster here: those of `variations`
+    /// with which the other one is faster.
     pub hinges: Vec<Hinge>,
+    /// The ratios with each uncertain figure halved and doubled, where that changes them.
+    pub variations: Vec<Hinge>,
 }
 
 /// What came of a function under one pipeline.
@@ -185,6 +188,13 @@ pub struct Metrics {
     pub output_bytes: usize,
 }
 
+impl Hinge {
+    /// Whether the other pipeline is faster with the figure changed.
+    pub fn flips(&self) -> bool {
+        (self.ratio - 1.0) * (self.changed_ratio - 1.0) < 0.0
+    }
+}
+
 /// Where two pipelines go apart on a function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Divergence {
@@ -196,7 +206,7 @@ pub struct Divergence {
     pub diff: Vec<String>,
 }
 
-/// A figure of the cost table that is uncertain and decides which of two pipelines is faster.
+/// A figure of the cost table that is uncertain, and what becomes of the ratio of two pipelines if it is changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hinge {
     /// Index of the pipeline that is compared with the first.
@@ -209,7 +219,7 @@ pub struct Hinge {
     pub factor: f64,
     /// Cycles of this pipeline through those of the first with the figure as it is.
     pub ratio: f64,
-    /// The same with the figure changed: on the other side of 1.
+    /// The same with the figure changed.
     pub changed_ratio: f64,
 }
 
@@ -263,6 +273,19 @@ pub struct Sensitivity {
     pub reverses: bool,
 }
 
+impl Verdict {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Proved => "proved",
+            Self::Assumed => "assumed",
+            Self::Sampled => "sampled",
+            Self::Warnings => "warnings",
+            Self::Errors => "errors",
+        }
+    }
+}
+
 impl Outcome {
     /// The function, if it was compiled.
     pub fn compiled(&self) -> Option<&Compiled> {
@@ -270,6 +293,11 @@ impl Outcome {
             Self::Compiled(compiled) => Some(compiled),
             Self::Failed { .. } => None,
         }
+    }
+
+    /// The judgement, if it was compiled.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.compiled().map(|c| c.verdict)
     }
 
     /// Simulated cycles, if it was compiled and ran to its end.

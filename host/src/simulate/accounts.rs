@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use super::machine::{Machine, NOBODY, Record, Tally};
+use super::lines::Lines;
+use super::machine::Machine;
+use super::records::{NOBODY, Record, Tally};
 use super::timeline::{CriticalStep, Edge, Lane, Loss, Reason, Span, Statement, Timeline};
 use super::walk::Way;
 use super::{PipeTimes, Simulation};
-use crate::verify::program::{Place, Program, Step, StepIndex};
+use crate::verify::program::{Program, Step, StepIndex};
 
 /// Steps of a critical path that are kept, from its end on.
 const MAX_PATH: usize = 20_000;
@@ -19,65 +21,6 @@ pub(super) struct Accounts {
     queue_stalls: Vec<(u64, u64, u32)>,
     /// The record that is done last.
     last: u32,
-}
-
-/// The lines of a source text.
-#[derive(Debug)]
-pub(super) struct Lines<'a> {
-    text: &'a str,
-    starts: Vec<usize>,
-}
-
-impl<'a> Lines<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        let breaks = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
-        Self { text, starts: std::iter::once(0).chain(breaks).collect() }
-    }
-
-    /// Number of the line of a step, from 1, and its text without indentation; 0 if nothing is known of it.
-    pub(super) fn of(&self, program: &Program, step: StepIndex) -> (usize, &'a str) {
-        let span = program.origins[step].span;
-        if span.start >= span.end {
-            return (0, "");
-        }
-        let line = self.starts.partition_point(|&start| start <= span.start as usize);
-        let start = self.starts[line - 1];
-        (line, self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or("").trim())
-    }
-
-    /// What the operation is called at which a step stands.
-    fn operation(&self, program: &Program, step: StepIndex) -> &'a str {
-        let span = program.origins[step].span;
-        self.text.get(span.start as usize..span.end as usize).and_then(|t| t.lines().next()).unwrap_or("")
-    }
-
-    /// What a step is: `pto.tload`, `set MTE2>V #0`.
-    pub(super) fn statement(&self, program: &Program, step: StepIndex) -> Statement {
-        let origin = program.origins[step];
-        let (line, source) = match origin.place {
-            Place::AtReturn => (0, ""),
-            _ => self.of(program, step),
-        };
-        let text = match program.steps[step] {
-            Step::Set(key) => format!("set {}", program.key_name(program.keys[key])),
-            Step::Wait(key) => format!("wait {}", program.key_name(program.keys[key])),
-            Step::Barrier(pipe) => format!("barrier {}", pipe.map_or("ALL", |p| &program.pipes[p])),
-            _ => self.operation(program, step).to_owned(),
-        };
-        Statement { text, line, source: source.to_owned() }
-    }
-
-    /// The statement and its line for people.
-    pub(super) fn text(&self, program: &Program, step: StepIndex) -> String {
-        let Statement { text, line, .. } = self.statement(program, step);
-        let place = match program.origins[step].place {
-            Place::Itself => String::new(),
-            Place::Before => format!("before {}, ", self.operation(program, step)),
-            Place::After => format!("after {}, ", self.operation(program, step)),
-            Place::AtReturn => return format!("{text} (before the return)"),
-        };
-        if line == 0 { text } else { format!("{text} ({place}line {line})") }
-    }
 }
 
 /// The simulation that a run makes.

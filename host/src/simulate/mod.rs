@@ -8,8 +8,10 @@
 mod accounts;
 pub mod control;
 pub mod cost;
+mod lines;
 mod machine;
 pub mod price;
+mod records;
 pub mod svg;
 pub mod timeline;
 pub mod trace;
@@ -21,6 +23,7 @@ use pipewright_abi::ir::Module;
 use pipewright_abi::kernel::Kernel;
 
 use self::control::Control;
+pub use self::lines::Lines;
 use self::price::Prices;
 use self::timeline::Timeline;
 use crate::verify::FlagModel;
@@ -96,7 +99,7 @@ pub fn simulate(
     let control = Control::new(program, module, kernel, &setup.given);
     let (machine, way) = walk::run(program, &control, prices, setup);
     let source = std::str::from_utf8(module.source).unwrap_or("");
-    let lines = accounts::Lines::new(source);
+    let lines = Lines::new(source);
     let notes = accounts::notes(program, &lines, &way, machine.lost_tokens, &prices.unlisted);
     accounts::settle(program, machine, way, notes, control.named)
 }
@@ -104,7 +107,7 @@ pub fn simulate(
 impl Simulation {
     /// The statements at which the machine hangs, for people.
     pub fn deadlock(&self, program: &Program, source: &str) -> Vec<String> {
-        let lines = accounts::Lines::new(source);
+        let lines = Lines::new(source);
         self.hangs_at.iter().map(|&step| lines.text(program, step)).collect()
     }
 

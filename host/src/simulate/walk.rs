@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use super::Setup;
 use super::control::{Control, Variables};
-use super::machine::{Blocked, Machine, Tally};
+use super::machine::{Blocked, Machine};
 use super::price::Prices;
+use super::records::Tally;
 use crate::verify::program::{Program, Step, StepIndex};
 
 /// Trips of a sampled loop after which a repetition is no longer looked for.

@@ -1,0 +1,216 @@
+//! `pipewright compare`: kernels x pipelines, with verdicts, cycles, and what sets them apart.
+//!
+//! What must hold: an interrupted run writes what it has, marked as incomplete; a gate that fails makes the exit code 1
+//! and lists why.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+
+use super::batch::{in_order, kernels};
+use super::compare_text::text;
+use super::simulate::TripArguments;
+use super::verify::{Model, flag_model};
+use super::{Failure, PluginArguments, is_stream, output, write};
+use crate::compare::contender::{Common, Contender, Vary, contenders, product};
+use crate::compare::csv::csv;
+use crate::compare::gate::{Condition, broken};
+use crate::compare::kernel::{Plan, file};
+use crate::compare::merge::merge;
+use crate::compare::model::{Report, Shard};
+use crate::compare::{part, report};
+use crate::diagnostic::{self, Diagnostic, Source};
+use crate::plugin;
+use crate::simulate::Setup;
+
+/// Arguments of `pipewright compare`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Kernels, and folders of kernels; with `--merge`, the JSON files of the parts
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// A pipeline to compare (repeatable); the others are measured against the first
+    #[arg(long, short, value_name = "NAME|FILE")]
+    pipeline: Vec<String>,
+    /// Make a variant of the pipeline for each value (repeatable: all combinations)
+    #[arg(long, value_name = "STAGE.OPTION=A,B", value_parser = Vary::parse)]
+    vary: Vec<Vary>,
+    /// Give an option of a stage this value in all pipelines (repeatable)
+    #[arg(long = "set", value_name = "STAGE.OPTION=VALUE")]
+    settings: Vec<String>,
+    #[command(flatten)]
+    trips: TripArguments,
+    /// Simulate this many statements of a loop nest before it is sampled
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    budget: u64,
+    /// What a set does on a flag that is still set; by default what the target says
+    #[arg(long, value_enum)]
+    flag_model: Option<Model>,
+    /// The cost table; by default the target's
+    #[arg(long, value_name = "FILE")]
+    costs: Option<PathBuf>,
+    /// Kernels in the table for each pair of pipelines
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    rows: usize,
+    /// Write all that was found as JSON, see docs/compare.md
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Keep timelines in the JSON
+    #[arg(long)]
+    timelines: bool,
+    /// Write one line for each kernel and pipeline
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// End with exit code 1 if this gets worse: `new-findings`, `regression=2%` (repeatable)
+    #[arg(long, value_name = "WHAT", value_parser = Condition::parse)]
+    fail_on: Vec<Condition>,
+    /// What `--fail-on` is measured against: an earlier run's JSON, pipelines by name; by default the first pipeline
+    #[arg(long, value_name = "FILE.json")]
+    baseline: Option<PathBuf>,
+    /// Do only this part of the kernels
+    #[arg(long, value_name = "K/N", value_parser = shard)]
+    shard: Option<Shard>,
+    /// Put the parts of a comparison together
+    #[arg(long, conflicts_with_all = ["pipeline", "vary", "shard", "settings"])]
+    merge: bool,
+    /// Extend the targets by this file: its operations are added, or replace those of the same name (repeatable)
+    #[arg(long = "target", value_name = "FILE")]
+    target_extensions: Vec<PathBuf>,
+    #[command(flatten)]
+    plugins: PluginArguments,
+}
+
+fn shard(text: &str) -> Result<Shard, String> {
+    let parts = text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+    match parts {
+        Some((index, count)) if (1..=count).contains(&index) => Ok(Shard { index, count }),
+        _ => Err("write `K/N` with K from 1 to N".into()),
+    }
+}
+
+/// The most spans of a timeline in a report.
+const MAX_SPANS: usize = 800;
+
+/// Compares, or merges what was compared.
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let baseline = arguments.baseline.as_deref().map(load).transpose()?;
+    let report = if arguments.merge {
+        let parts = arguments.paths.iter().map(|path| Ok((path.display().to_string(), load(path)?)));
+        let parts = parts.collect::<Result<Vec<_>, Failure>>()?;
+        merge(parts).map_err(|why| failure("compare::merge", why))?
+    } else {
+        compare(arguments, baseline.is_some())?
+    };
+    if let Some(path) = &arguments.json {
+        write(path, &report.to_json())?;
+    }
+    if let Some(path) = &arguments.csv {
+        write(path, &csv(&report))?;
+    }
+    write(Path::new("-"), &text(&report, arguments.rows))?;
+    let broken = broken(&report, baseline.as_ref(), &arguments.fail_on)
+        .map_err(|why| failure("compare::baseline", why))?;
+    if !broken.is_empty() {
+        let s = if broken.len() == 1 { "" } else { "s" };
+        let list: String = broken.iter().map(|line| format!("  {line}\n")).collect();
+        output::note(&format!("{} failure{s} of the gate:\n{list}", broken.len()));
+    }
+    if !report.complete {
+        output::note("the comparison is incomplete\n");
+    }
+    if broken.is_empty() && report.complete { Ok(()) } else { Err(Failure::Errors(Vec::new())) }
+}
+
+fn compare(arguments: &Arguments, has_baseline: bool) -> Result<Report, Failure> {
+    if arguments.paths.iter().any(|path| is_stream(path)) {
+        return Err(Failure::Usage("kernels to compare are files".into()));
+    }
+    if !arguments.vary.is_empty() && arguments.pipeline.len() > 1 {
+        return Err(Failure::Usage("`--vary` makes variants of one pipeline".into()));
+    }
+    let default = ["a3".to_owned()];
+    let names = if arguments.pipeline.is_empty() { &default } else { &arguments.pipeline[..] };
+    let variants = product(&arguments.vary);
+    if names.len() * variants.len() < 2 && !has_baseline {
+        let message = "nothing to compare: give a second `--pipeline`, `--vary`, or a `--baseline`";
+        return Err(Failure::Usage(message.into()));
+    }
+    let found = plugin::discover(&arguments.plugins.plugin_path)?;
+    let common = Common {
+        found: &found,
+        settings: &arguments.settings,
+        target_extensions: &arguments.target_extensions,
+        costs: arguments.costs.as_ref(),
+    };
+    let contenders = contenders(names, &variants, &common)?;
+    let mut files: Vec<PathBuf> = kernels(&arguments.paths)?.into_iter().map(|input| input.path).collect();
+    files.sort();
+    files.dedup();
+    let plan = Plan { setup: setup(arguments, &contenders), spans: spans(arguments) };
+
+    let stop = interruptible()?;
+    let mine = part(&files, arguments.shard);
+    let mut all = Vec::new();
+    let mut done = 0;
+    let work = |path: &PathBuf| {
+        // What is asked for after an interruption is not looked at any more.
+        if stop.load(Ordering::Relaxed) { None } else { Some(file(path, &contenders, &plan)) }
+    };
+    in_order("comparing", &mine, work, |_, kernels| match kernels {
+        Some(kernels) => {
+            all.extend(kernels);
+            done += 1;
+            ControlFlow::Continue(())
+        }
+        None => ControlFlow::Break(()),
+    });
+    Ok(report(all, &contenders, &plan, files.len(), arguments.shard, done == mine.len()))
+}
+
+fn setup(arguments: &Arguments, contenders: &[Contender]) -> Setup {
+    let model = arguments.flag_model.map(Model::model);
+    let of_target = || contenders.first().map(|c| flag_model(&c.target)).unwrap_or_default();
+    let spans = spans(arguments);
+    Setup {
+        model: model.unwrap_or_else(of_target),
+        given: arguments.trips.trips.iter().cloned().collect(),
+        default_trips: arguments.trips.default_trips,
+        budget: arguments.budget.max(1),
+        most_records: if spans.is_some() { 200_000 } else { 0 },
+    }
+}
+
+fn spans(arguments: &Arguments) -> Option<usize> {
+    arguments.timelines.then_some(MAX_SPANS)
+}
+
+/// The first interruption asks to stop, a second one ends the program.
+fn interruptible() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = stop.clone();
+    let handler = move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        output::note("interrupted: what is at work is finished first\n");
+    };
+    ctrlc::set_handler(handler)
+        .map_err(|e| failure("compare::interrupt", format!("cannot catch interruptions: {e}")))?;
+    Ok(stop)
+}
+
+/// A report of an earlier run.
+fn load(path: &Path) -> Result<Report, Failure> {
+    let source = Source::read(path)?;
+    Report::from_json(&source.text).map_err(|why| {
+        let message = format!("`{}` is no report of a comparison: {why}", path.display());
+        failure("compare::report", message)
+    })
+}
+
+fn failure(code: &'static str, message: String) -> Failure {
+    diagnostic::Report::one(Source::default(), Diagnostic::error(code, message)).into()
+}

@@ -1,0 +1,207 @@
+//! A comparison as tables for people.
+
+use std::fmt::Write as _;
+
+use super::output::table;
+use crate::compare::model::{Kernel, Outcome, Pairing, Report};
+use crate::compare::summary::{most_important, standings};
+
+/// The report: for each pipeline but the first the kernels that matter most and the totals, then all pipelines
+/// together if there are more than two.
+pub(super) fn text(report: &Report, rows: usize) -> String {
+    let mut out = String::new();
+    for pairing in &report.pairings {
+        pair(&mut out, report, pairing, rows);
+    }
+    if report.pairings.is_empty() {
+        single(&mut out, report, rows);
+    }
+    if report.pipelines.len() > 2 {
+        together(&mut out, report);
+    }
+    let trips = &report.assumptions.trips;
+    let given: String = trips.iter().map(|(name, n)| format!(", {name} = {n}")).collect();
+    let _ = writeln!(
+        out,
+        "Loops whose bounds are not known are taken to have {} trips{given}. Cycles rank plans; they are no times.",
+        report.assumptions.default_trips
+    );
+    out
+}
+
+/// One pipeline against the first.
+fn pair(out: &mut String, report: &Report, pairing: &Pairing, rows: usize) {
+    let (first, this) = (&report.pipelines[0].name, &report.pipelines[pairing.pipeline].name);
+    let _ = writeln!(out, "{this} against {first}\n");
+    let changed = |index: &usize| {
+        let kernel = &report.kernels[*index];
+        let (a, b) = (&kernel.results[0], &kernel.results[pairing.pipeline]);
+        word(a) != word(b)
+            || kernel.ratio(pairing.pipeline).is_some_and(|r| r != 1.0)
+            || counts(a) != counts(b)
+    };
+    let order: Vec<usize> = most_important(report, pairing.pipeline).into_iter().filter(changed).collect();
+    let lines: Vec<_> = order.iter().take(rows).map(|&i| row(&report.kernels[i], pairing.pipeline)).collect();
+    if !lines.is_empty() {
+        let header =
+            ["KERNEL", "VERDICT", "  CYCLES", "", "  RATIO", "FLAGS", "BARRIERS", "IDS", "DIFFER FROM"];
+        *out += &table(&header, lines);
+    }
+    if order.len() > rows {
+        let _ = writeln!(out, "... {} more that differ", order.len() - rows);
+    }
+    if order.is_empty() {
+        *out += "no kernel differs\n";
+    }
+    let n = pairing.compared;
+    let _ = writeln!(
+        out,
+        "\n{this}: {} faster, {} slower, {} equal of {n} compared kernels",
+        pairing.wins, pairing.losses, pairing.ties
+    );
+    if let (Some(geomean), Some(median)) = (pairing.geomean, pairing.median) {
+        let _ =
+            writeln!(out, "cycles ratio: geometric mean {geomean:.4}, median {median:.4} (over {n} kernels)");
+    }
+    let (better, worse) = (pairing.verdict_better.len(), pairing.verdict_worse.len());
+    let _ = writeln!(out, "verdicts: {better} better, {worse} worse");
+    for (what, list) in [(first, &pairing.only_first), (this, &pairing.only_this)] {
+        if !list.is_empty() {
+            let names: Vec<String> = list.iter().map(|&i| name(&report.kernels[i])).collect();
+            let _ = writeln!(out, "only {what} gets through: {}", names.join(", "));
+        }
+    }
+    if pairing.neither > 0 {
+        let _ = writeln!(out, "neither gets through: {} kernels", pairing.neither);
+    }
+    if pairing.wins + pairing.losses > 0 {
+        sensitivity(out, pairing);
+    }
+    *out += "\n";
+}
+
+/// Whether the ranking rests on figures that are not well known.
+fn sensitivity(out: &mut String, pairing: &Pairing) {
+    if pairing.sensitivity.is_empty() {
+        *out += "ranking: the same with every uncertain cost figure halved or doubled\n";
+        return;
+    }
+    *out += "ranking: it hinges on cost figures that are not well known\n";
+    let row = |s: &crate::compare::model::Sensitivity| {
+        let how = if s.factor < 1.0 { "halved" } else { "doubled" };
+        let turns = if s.reverses { "and the mean turns round" } else { "" };
+        vec![
+            format!("{} ({})", s.figure, s.confidence),
+            how.into(),
+            format!("{} kernels change order", s.flips),
+            format!("geometric mean {:.4}", s.geomean),
+            turns.into(),
+        ]
+    };
+    let rows: Vec<_> = pairing.sensitivity.iter().map(row).collect();
+    *out += &table(
+        &["  FIGURE", "", "", "", ""],
+        rows.into_iter()
+            .map(|mut r: Vec<String>| {
+                r[0].insert_str(0, "  ");
+                r
+            })
+            .collect(),
+    );
+}
+
+/// One pipeline alone, which a baseline is the measure of.
+fn single(out: &mut String, report: &Report, rows: usize) {
+    let line = |kernel: &Kernel| {
+        let result = &kernel.results[0];
+        vec![name(kernel), word(result).into(), cycles(result), counts(result).join("  ")]
+    };
+    let lines: Vec<_> = report.kernels.iter().take(rows).map(line).collect();
+    *out += &table(&["KERNEL", "VERDICT", "  CYCLES", "FLAGS, BARRIERS, IDS"], lines);
+    if report.kernels.len() > rows {
+        let _ = writeln!(out, "... {} more", report.kernels.len() - rows);
+    }
+    *out += "\n";
+}
+
+/// All pipelines by what they cost.
+fn together(out: &mut String, report: &Report) {
+    let standings = standings(report);
+    let row = |s: &crate::compare::summary::Standing| {
+        vec![
+            if s.best { "*" } else { "" }.into(),
+            report.pipelines[s.pipeline].name.clone(),
+            if s.clean { "yes" } else { "no" }.into(),
+            format!("{:>8}", s.warnings),
+            format!("{:>12}", s.cycles),
+            format!("{:>4}", s.ids),
+            format!("{:>10}", s.statements),
+        ]
+    };
+    *out += "All pipelines, over the kernels that every one ran to the end\n\n";
+    let header = ["", "PIPELINE", "CLEAN", "WARNINGS", "      CYCLES", " IDS", "STATEMENTS"];
+    *out += &table(&header, standings.iter().map(row).collect());
+    *out += match standings.iter().any(|s| s.best) {
+        true => "* no other clean one is as good in cycles, ids and statements\n\n",
+        false => "none is clean: every one has kernels with errors, or that fail or hang\n\n",
+    };
+}
+
+fn row(kernel: &Kernel, pipeline: usize) -> Vec<String> {
+    let (a, b) = (&kernel.results[0], &kernel.results[pipeline]);
+    let [flags, barriers, ids] = {
+        let (a, b) = (counts(a), counts(b));
+        [0, 1, 2].map(|i| change(a.get(i), b.get(i)))
+    };
+    let diverges = kernel.divergences.iter().find(|d| d.pipeline == pipeline);
+    vec![
+        name(kernel),
+        change(Some(&word(a).to_owned()), Some(&word(b).to_owned())),
+        cycles(a),
+        cycles(b),
+        kernel.ratio(pipeline).map_or(String::new(), |r| format!("{r:>7.4}")),
+        flags,
+        barriers,
+        ids,
+        diverges.map_or(String::new(), |d| d.pass.clone()),
+    ]
+}
+
+fn name(kernel: &Kernel) -> String {
+    if kernel.function.is_empty() {
+        kernel.file.clone()
+    } else {
+        format!("{}:{}", kernel.file, kernel.function)
+    }
+}
+
+/// The outcome in one word.
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Failed { .. } => "failed",
+        Outcome::Compiled(c) if !c.deadlock.is_empty() => "hangs",
+        Outcome::Compiled(c) => c.verdict.name(),
+    }
+}
+
+fn cycles(outcome: &Outcome) -> String {
+    outcome.cycles().map_or_else(|| format!("{:>8}", "-"), |c| format!("{c:>8}"))
+}
+
+/// Sets and waits, barriers, event ids; nothing for a failure.
+fn counts(outcome: &Outcome) -> Vec<String> {
+    let Some(compiled) = outcome.compiled() else { return Vec::new() };
+    let m = &compiled.metrics;
+    let barriers = m.barriers.values().sum::<usize>() + m.pipe_all;
+    let ids = m.peak_ids.values().max().copied().unwrap_or(0);
+    vec![(m.sets + m.waits).to_string(), barriers.to_string(), ids.to_string()]
+}
+
+fn change(before: Option<&String>, after: Option<&String>) -> String {
+    match (before, after) {
+        (Some(a), Some(b)) if a == b => a.clone(),
+        (Some(a), Some(b)) => format!("{a} -> {b}"),
+        (Some(one), None) | (None, Some(one)) => one.clone(),
+        (None, None) => String::new(),
+    }
+}
