@@ -1,7 +1,7 @@
 //! `pipewright verify`: judges the synchronization that a pipeline makes, or that a kernel already carries.
 //!
-//! What must hold: text goes to the standard output, findings for people to the standard error; errors among the
-//! findings make the exit code 1, warnings do not.
+//! What must hold: the judgement goes to the standard output, findings for people to the standard error; findings that
+//! are denied (by default the errors) make the exit code 1, and so does an input that cannot be judged.
 
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,9 @@ pub(super) struct Arguments {
     /// What a set does on a flag that is still set; by default what the target says
     #[arg(long, value_enum)]
     flag_model: Option<Model>,
+    /// Findings of this grade and worse make the exit code 1
+    #[arg(long, value_enum, value_name = "GRADE", default_value_t = Denied::Error)]
+    deny: Denied,
     /// Give an option of a stage this value (repeatable)
     #[arg(long = "set", value_name = "STAGE.OPTION=VALUE")]
     settings: Vec<String>,
@@ -72,6 +75,17 @@ impl Model {
     }
 }
 
+/// From which grade on findings are denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Denied {
+    /// What goes wrong in some execution
+    Error,
+    /// Also what relies on something undocumented or unknown
+    Warning,
+    /// Everything
+    Advice,
+}
+
 /// Judges all inputs.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let pipeline = pipeline::load(&arguments.pipeline)?;
@@ -81,6 +95,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let extensions = [&pipeline.target_extensions[..], &arguments.target_extensions].concat();
     let target = target::load(&pipeline.target, &extensions)?;
     let model = arguments.flag_model.map_or_else(|| flag_model(&target), Model::model);
+    let denied = match arguments.deny {
+        Denied::Error => Grade::Error,
+        Denied::Warning => Grade::Warning,
+        Denied::Advice => Grade::Advice,
+    };
     let mut failed = false;
     let mut all = Vec::new();
     for input in &arguments.inputs {
@@ -92,16 +111,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             }
         }
     }
+    let complete = !failed;
     for judged in &all {
-        failed |= judged.functions.iter().any(|(_, j)| j.worst() == Some(Grade::Error));
+        failed |= judged.functions.iter().any(|(_, j)| j.worst() >= Some(denied));
         if arguments.format == Format::Text {
             print_reports(&[findings(judged)]);
         }
     }
     let text = match arguments.format {
-        Format::Text => all.iter().map(summary).collect(),
+        Format::Text => all.iter().map(summary).chain([total(&all)]).collect(),
         Format::Json => json_text(&all),
-        Format::Sarif => sarif_text(&all),
+        Format::Sarif => sarif_text(&all, complete),
     };
     if let Err(error) = output::result(&text) {
         output::note(&format!("error: cannot write the judgement: {error}\n"));
@@ -166,21 +186,8 @@ pub(super) fn findings(judged: &Judged) -> Report {
 fn summary(judged: &Judged) -> String {
     let mut text = String::new();
     for (program, judgement) in &judged.functions {
-        let count = |grade| judgement.findings.iter().filter(|f| f.grade == grade).count();
-        let grades = [(Grade::Error, "error"), (Grade::Warning, "warning"), (Grade::Advice, "piece")];
-        let mut parts: Vec<String> = grades
-            .into_iter()
-            .map(|(grade, word)| (count(grade), word))
-            .filter(|(n, _)| *n > 0)
-            .map(|(n, word)| {
-                let s = if n == 1 { "" } else { "s" };
-                format!("{n} {word}{s}{}", if word == "piece" { " of advice" } else { "" })
-            })
-            .collect();
-        if parts.is_empty() {
-            parts.push("no findings".into());
-        }
-        text += &format!("{}: function `{}`: {}\n", judged.file, program.name, parts.join(", "));
+        let counts = counts(judgement.findings.iter().map(|f| f.grade));
+        text += &format!("{}: function `{}`: {}\n", judged.file, program.name, counts);
         let named = |wanted: &dyn Fn(Verdict) -> bool| {
             let rules = judgement.verdicts.iter().filter(|(_, v)| wanted(*v)).map(|(r, _)| r.name());
             rules.collect::<Vec<_>>().join(", ")
@@ -200,4 +207,32 @@ fn summary(judged: &Judged) -> String {
         }
     }
     text
+}
+
+/// What all functions have together, if there are several.
+fn total(all: &[Judged]) -> String {
+    let functions: Vec<_> = all.iter().flat_map(|judged| &judged.functions).collect();
+    if functions.len() < 2 {
+        return String::new();
+    }
+    let clean = functions.iter().filter(|(_, j)| j.findings.is_empty()).count();
+    let grades = functions.iter().flat_map(|(_, j)| &j.findings).map(|f| f.grade);
+    format!("{} functions, {clean} of them without findings; in all {}\n", functions.len(), counts(grades))
+}
+
+/// `1 error, 2 warnings`.
+fn counts(findings: impl Iterator<Item = Grade>) -> String {
+    let findings: Vec<Grade> = findings.collect();
+    let words = [
+        (Grade::Error, "error", "errors"),
+        (Grade::Warning, "warning", "warnings"),
+        (Grade::Advice, "piece of advice", "pieces of advice"),
+    ];
+    let parts: Vec<String> = words
+        .into_iter()
+        .map(|(grade, one, many)| (findings.iter().filter(|&&g| g == grade).count(), one, many))
+        .filter(|(n, _, _)| *n > 0)
+        .map(|(n, one, many)| format!("{n} {}", if n == 1 { one } else { many }))
+        .collect();
+    if parts.is_empty() { "no findings".into() } else { parts.join(", ") }
 }

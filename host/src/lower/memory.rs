@@ -14,6 +14,14 @@ use pipewright_abi::{BlockId, OpId, Range, SpaceId, TypeId, ValueId};
 pub(super) struct Piece {
     pub(super) root: ValueId,
     pub(super) region: Region,
+    /// The absolute bytes are those of a larger piece, because the place in it is computed.
+    somewhere: bool,
+}
+
+impl Piece {
+    fn new(root: ValueId, region: Region) -> Self {
+        Self { root, region, somewhere: false }
+    }
 }
 
 /// Pieces of all values.
@@ -111,11 +119,11 @@ impl Tracer<'_> {
         let Some(global) = global(self.target) else { return };
         // Any parameter is global memory of unknown size to the reference, whatever its type says.
         let space = space_of(self.module, self.target, arg).unwrap_or(global);
-        let mut pieces = vec![Piece { root: arg, region: self.region(global, 0, 0, region_flag::PRIVATE) }];
+        let mut pieces = vec![Piece::new(arg, self.region(global, 0, 0, region_flag::PRIVATE))];
         if space != global {
             pieces[0].region.flags |= region_flag::NOT_RANGE;
             let own = self.region(space, 0, 0, region_flag::NOT_ROOT);
-            pieces.push(Piece { root: arg, region: own });
+            pieces.push(Piece::new(arg, own));
         }
         self.memory.set(arg, &pieces);
     }
@@ -192,7 +200,7 @@ impl Tracer<'_> {
             region.row_bytes = rows.saturating_mul(cols).saturating_mul(bits).div_ceil(8);
             region.pitch = region.row_bytes;
         }
-        self.memory.set(result, &[Piece { root: address, region }]);
+        self.memory.set(result, &[Piece::new(address, region)]);
     }
 
     /// A tile that gets its memory at run time (a pop), or a buffer without an address: its own identity.
@@ -212,7 +220,7 @@ impl Tracer<'_> {
             dims.iter().fold(bytes, |size, &d| size.wrapping_mul(d as u64))
         };
         let region = self.region(space, 0, size, region_flag::PRIVATE);
-        self.memory.set(result, &[Piece { root: result, region }]);
+        self.memory.set(result, &[Piece::new(result, region)]);
     }
 
     /// A subview at constant offsets is the contiguous range from its first element for the reference; what it
@@ -235,7 +243,9 @@ impl Tracer<'_> {
             .collect();
         let sizes = self.int_list(op, "sizes");
         let (Some(&[row, col]), &[height, width]) = (offsets.as_deref(), &sizes[..]) else {
-            return self.memory.copy(source, result);
+            let somewhere = |piece: &Piece| Piece { somewhere: true, ..*piece };
+            let pieces: Vec<Piece> = self.memory.of(source).iter().map(somewhere).collect();
+            return self.memory.set(result, &pieces);
         };
         let bits = self.element_bits(ty.element);
         let bytes = u64::from(bits / 8).max(1);
@@ -254,8 +264,14 @@ impl Tracer<'_> {
                 region.base = region.base.wrapping_add(shift);
                 region.size = size;
                 let known = region.flags & region_flag::KNOWN_ADDRESS != 0;
-                // Rows inside boxes and subviews of strided pieces keep the parent's bytes, which contain them.
-                if known && tile.slayout == 0 && region.rows == 1 && bits.is_multiple_of(8) {
+                // Rows inside boxes, and subviews of strided pieces and of computed places, keep the parent's bytes, which
+                // contain them.
+                if known
+                    && !piece.somewhere
+                    && tile.slayout == 0
+                    && region.rows == 1
+                    && bits.is_multiple_of(8)
+                {
                     let (count, run, stride) = if tile.blayout == 0 {
                         (height as u64, width as u64, row_stride)
                     } else {
@@ -355,7 +371,7 @@ impl Tracer<'_> {
         let Some(space) = space_of(self.module, self.target, arg) else { return };
         let mut pieces: Vec<Piece> = Vec::new();
         if self.round >= MAX_ROUNDS {
-            pieces.push(Piece { root: arg, region: self.region(space, 0, 0, region_flag::NOT_ROOT) });
+            pieces.push(Piece::new(arg, self.region(space, 0, 0, region_flag::NOT_ROOT)));
         }
         for piece in self.memory.of(value) {
             let mut piece = *piece;

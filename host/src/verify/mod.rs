@@ -87,6 +87,31 @@ impl Rule {
             Self::UnfinishedWork => "verify::unfinished-work",
         }
     }
+
+    /// What is wrong where it is broken, one sentence.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::DoubleSet => "On some path a flag is set, and set again before it is waited for.",
+            Self::FlagReuse => {
+                "On some path nothing makes a set wait until the previous token of its flag was taken."
+            }
+            Self::WaitBeforeSet => "On some path a flag is waited for before it is set.",
+            Self::UndrainedFlag => "On some path a flag is left set when the function returns.",
+            Self::UnbalancedPath => {
+                "The arms of a branch, or the trips of a loop, leave a flag with different numbers of tokens."
+            }
+            Self::Deadlock => "On some path the pipes come to rest with work left.",
+            Self::DataRace => {
+                "On some path two pipes may work on the same bytes at once, one of them writing."
+            }
+            Self::MissingBarrier => {
+                "On some path a pipe may work on bytes before its own earlier work on them is done."
+            }
+            Self::EventId => "A flag has no id, one that the target does not have, or one that is reserved.",
+            Self::BarrierPipe => "A barrier names a pipe that takes none.",
+            Self::UnfinishedWork => "On some path the function may return while a pipe works.",
+        }
+    }
 }
 
 /// What a set does on a flag that is still set.

@@ -164,30 +164,43 @@ fn statement(render: Render<'_>, step: StepIndex) -> JsonStatement {
     }
 }
 
-/// All findings as a SARIF 2.1.0 log.
-pub fn sarif_text(all: &[Judged]) -> String {
-    let rules: Vec<Value> = Rule::ALL.iter().map(|r| json!({ "id": r.name() })).collect();
+/// All findings as a SARIF 2.1.0 log, with paths relative to where the command ran. `complete` says that no input
+/// was left out.
+pub fn sarif_text(all: &[Judged], complete: bool) -> String {
+    let rule = |r: &Rule| json!({ "id": r.name(), "shortDescription": { "text": r.description() } });
+    let rules: Vec<Value> = Rule::ALL.iter().map(rule).collect();
     let mut results = Vec::new();
     for judged in all {
+        let uri = uri(&judged.file);
         for (program, judgement) in &judged.functions {
             let render = Render { program, source: &judged.source };
-            results.extend(judgement.findings.iter().map(|f| sarif_result(render, f, &judged.file)));
+            results.extend(judgement.findings.iter().map(|f| sarif_result(render, f, &uri)));
         }
     }
-    let tool =
-        json!({ "driver": { "name": "pipewright", "version": env!("CARGO_PKG_VERSION"), "rules": rules } });
+    let driver = json!({ "name": "pipewright", "version": env!("CARGO_PKG_VERSION"), "rules": rules });
     pretty(&json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
-        "runs": [{ "tool": tool, "columnKind": "unicodeCodePoints", "results": results }],
+        "runs": [{
+            "tool": { "driver": driver },
+            "invocations": [{ "executionSuccessful": complete }],
+            "columnKind": "unicodeCodePoints",
+            "results": results,
+        }],
     }))
 }
 
-fn sarif_result(render: Render<'_>, f: &Finding, file: &str) -> Value {
+fn sarif_result(render: Render<'_>, f: &Finding, uri: &str) -> Value {
     let location = |step: StepIndex| {
-        let mut physical = json!({ "artifactLocation": { "uri": file } });
+        let mut physical = json!({ "artifactLocation": { "uri": uri } });
         if let Some(l) = render.location(step) {
-            physical["region"] = json!({ "startLine": l.line, "startColumn": l.column });
+            let text = render.source.get(l.span.start as usize..l.span.end as usize).unwrap_or("");
+            let mut region = json!({ "startLine": l.line, "startColumn": l.column });
+            // The end column is the one behind the last character.
+            if !text.contains('\n') {
+                region["endColumn"] = json!(l.column + text.chars().count());
+            }
+            physical["region"] = region;
         }
         json!({ "physicalLocation": physical, "message": { "text": render.step(step) } })
     };
@@ -206,11 +219,21 @@ fn sarif_result(render: Render<'_>, f: &Finding, file: &str) -> Value {
     }
     json!({
         "ruleId": f.rule.name(),
+        "ruleIndex": Rule::ALL.iter().position(|&r| r == f.rule),
         "level": level,
         "message": { "text": text },
         "locations": [location(f.second)],
+        "relatedLocations": f.first.into_iter().map(location).collect::<Vec<_>>(),
         "codeFlows": [{ "threadFlows": [{ "locations": steps }] }],
     })
+}
+
+/// A file name as a URI reference.
+fn uri(file: &str) -> String {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~/".contains(b);
+    let encode = |b: u8| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") };
+    let path: String = file.strip_prefix("./").unwrap_or(file).bytes().map(encode).collect();
+    if path.starts_with('/') { format!("file://{path}") } else { path }
 }
 
 fn pretty(value: &Value) -> String {

@@ -210,14 +210,33 @@ pub(crate) fn freeze(program: &Program, path: &[StepIndex], reset: Reset) -> BTr
         machine.frozen = frozen;
         machine.run(machine.start(), machine.actions(), &mut seen);
     }
-    // Whatever can finish does so first: then a set that can come to wait does.
     (machine.holds, machine.frozen) = (true, None);
-    let actions: Vec<Action> = machine.actions().collect();
-    let end = machine.run(machine.start(), actions.into_iter().rev(), &mut BTreeSet::new());
-    if !machine.is_done(&end) {
+    if !machine.is_done(&machine.run_to_rest()) {
         seen.insert(Rule::Deadlock);
     }
     seen
+}
+
+/// What the last step of a path meets, or what the path comes to, if the step at position `frozen` never finishes.
+pub(crate) fn freeze_one(
+    program: &Program,
+    path: &[StepIndex],
+    frozen: Option<usize>,
+    reset: Reset,
+) -> BTreeSet<Rule> {
+    let mut seen = BTreeSet::new();
+    let mut machine = Machine::new(program, path, reset);
+    machine.holds = false;
+    machine.frozen = frozen;
+    machine.only = Some(path.len() - 1);
+    machine.run(machine.start(), machine.actions(), &mut seen);
+    seen
+}
+
+/// Whether a path hangs.
+pub(crate) fn hangs(program: &Program, path: &[StepIndex]) -> bool {
+    let machine = Machine::new(program, path, Reset::Stalls);
+    !machine.is_done(&machine.run_to_rest())
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -246,6 +265,8 @@ struct Machine<'a> {
     path: &'a [StepIndex],
     reset: Reset,
     frozen: Option<usize>,
+    /// If given, the only position of the path of which is noted what it meets.
+    only: Option<usize>,
     /// Whether a set that waits holds what is behind it.
     holds: bool,
     /// For each pipe the positions in the path of all steps that its queue will ever hold.
@@ -289,7 +310,7 @@ impl<'a> Machine<'a> {
                 _ => false,
             });
         }
-        Self { program, path, reset, frozen: None, holds: true, queues, place, conflicts, clear }
+        Self { program, path, reset, frozen: None, only: None, holds: true, queues, place, conflicts, clear }
     }
 
     fn start(&self) -> State {
@@ -318,6 +339,17 @@ impl<'a> Machine<'a> {
     ) -> State {
         while actions.clone().any(|action| self.act(action, &mut state, seen)) {}
         state
+    }
+
+    /// Whatever can finish does so first: then a set that can come to wait does.
+    fn run_to_rest(&self) -> State {
+        let actions: Vec<Action> = self.actions().collect();
+        self.run(self.start(), actions.into_iter().rev(), &mut BTreeSet::new())
+    }
+
+    /// Whether what the step at a position of the path meets is noted.
+    fn notes(&self, position: usize) -> bool {
+        self.only.is_none_or(|only| only == position)
     }
 
     fn is_done(&self, state: &State) -> bool {
@@ -350,7 +382,7 @@ impl<'a> Machine<'a> {
                 }
                 if let Step::Set(key) = self.program.steps[self.path[position]] {
                     if state.tokens[key] > 0 {
-                        if self.clear[position] {
+                        if self.clear[position] && self.notes(position) {
                             seen.insert(Rule::FlagReuse);
                         }
                         if self.reset == Reset::Stalls {
@@ -407,7 +439,7 @@ impl<'a> Machine<'a> {
         match self.program.steps[self.path[position]] {
             Step::Instruction { .. } => {
                 for &other in &self.conflicts[position] {
-                    if !self.is_finished(state, other) {
+                    if !self.is_finished(state, other) && self.notes(position) {
                         let same = self.place[other].map(|p| p.0) == Some(pipe);
                         seen.insert(if same { Rule::MissingBarrier } else { Rule::DataRace });
                     }

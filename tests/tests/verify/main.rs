@@ -1,5 +1,10 @@
-//! `verify`: the prover against a second opinion.
+//! `verify`: the prover against a second opinion, on random programs and on real kernels.
 
+mod confirm;
+mod corpus;
+mod examples;
 mod explorer;
+mod kernels;
+mod mutation;
 mod random;
 mod soundness;

@@ -10,6 +10,7 @@ use pipewright::verify::{FlagModel, Rule, Verdict, verify};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
+use crate::confirm::{Confirmation, breaks_protocol, confirm};
 use crate::explorer::{self, Reset};
 use crate::random;
 
@@ -17,7 +18,7 @@ use crate::random;
 const PATHS: usize = 60;
 
 /// Rules that the explorer knows.
-const EXPLORED: [Rule; 9] = [
+pub(crate) const EXPLORED: [Rule; 9] = [
     Rule::DoubleSet,
     Rule::FlagReuse,
     Rule::WaitBeforeSet,
@@ -115,13 +116,8 @@ impl Tally {
     }
 }
 
-/// Whether a flag is set twice or waited for in vain in program order.
-fn breaks_protocol(rules: &BTreeSet<Rule>) -> bool {
-    rules.contains(&Rule::DoubleSet) || rules.contains(&Rule::WaitBeforeSet)
-}
-
 /// A program as text, for a test that fails.
-fn listing(program: &Program) -> String {
+pub(crate) fn listing(program: &Program) -> String {
     let mut depth = 0;
     let mut text = String::new();
     for (i, step) in program.steps.iter().enumerate() {
@@ -236,60 +232,24 @@ fn all_interleavings_show_no_more() {
     lose.print("all interleavings, lose");
 }
 
-/// Witnesses that were confirmed.
-#[derive(Default)]
-struct Witnesses {
-    /// The machine that stalls does what the prover says.
-    confirmed: usize,
-    /// Only the machine does on which no set ever waits.
-    without_stalls: usize,
-    /// The machine may hang before it gets there.
-    masked: usize,
-}
-
 /// Every path that the prover shows does what the prover says.
-///
-/// On some paths only this keeps two steps apart: a set waits because its flag is still set, and with it all sets
-/// behind it. The prover takes no such order for granted, because what a set does there is not documented. So a
-/// witness is confirmed as well if the machine shows it on which flags count, which differs in that alone: where it
-/// needs that, there must also be a set that may have to wait.
 fn witnesses(cases: u32, seeds: &[TestRng]) {
-    let all = on_random_programs(cases, 120, seeds, |program, witnesses: &mut Witnesses| {
+    let all = on_random_programs(cases, 120, seeds, |program, tally: &mut BTreeMap<Confirmation, usize>| {
         let judgement = verify(program, FlagModel::Stall);
-        let said: BTreeSet<Rule> = judgement.findings.iter().map(|f| f.rule).collect();
-        let broken = breaks_protocol(&said);
         for finding in &judgement.findings {
-            let name = finding.rule.name();
-            let path: &[StepIndex] = finding.path.as_deref().unwrap_or(&[]);
-            prop_assert!(!path.is_empty(), "no path for {name}\n{}", listing(program));
-            prop_assert!(is_path(program, path), "{path:?} is no path\n{}", listing(program));
-            if finding.rule == Rule::UnbalancedPath {
-                continue;
-            }
-            let mut seen = explorer::in_order(program, path);
-            seen.extend(explorer::freeze(program, path, Reset::Stalls));
-            if seen.contains(&finding.rule) {
-                witnesses.confirmed += 1;
-                continue;
-            }
-            if broken && !matches!(finding.rule, Rule::DoubleSet | Rule::WaitBeforeSet | Rule::Deadlock) {
-                witnesses.masked += 1;
-                continue;
-            }
-            let counted = explorer::freeze(program, path, Reset::Counts);
-            let stalls = said.contains(&Rule::FlagReuse);
-            let confirmed = stalls && counted.contains(&finding.rule);
-            prop_assert!(confirmed, "{name} is not seen on {path:?}\n{}", listing(program));
-            witnesses.without_stalls += 1;
+            let found = confirm(program, &judgement, finding);
+            let doubt = found == Confirmation::Unseen;
+            prop_assert!(!doubt, "nobody sees {finding:?}\n{}", listing(program));
+            *tally.entry(found).or_default() += 1;
         }
         Ok(())
     });
-    let sum = |count: fn(&Witnesses) -> usize| all.iter().map(count).sum::<usize>();
+    let sum = |what| all.iter().filter_map(|tally| tally.get(&what)).sum::<usize>();
     println!(
         "witnesses: {} confirmed, {} where no set waits, {} behind a broken protocol",
-        sum(|w| w.confirmed),
-        sum(|w| w.without_stalls),
-        sum(|w| w.masked)
+        sum(Confirmation::Seen),
+        sum(Confirmation::SeenWithoutStalls),
+        sum(Confirmation::Masked)
     );
 }
 
@@ -332,17 +292,4 @@ fn that_a_set_waits_is_not_taken_for_granted() {
     assert_eq!(Vec::from_iter(stalls), [Rule::FlagReuse]);
     let counts = explorer::freeze(&program, &path, Reset::Counts);
     assert_eq!(Vec::from_iter(counts), [Rule::FlagReuse, Rule::DataRace]);
-}
-
-/// Whether each step can follow the one before.
-fn is_path(program: &Program, path: &[StepIndex]) -> bool {
-    let follows = |a: StepIndex, b: StepIndex| match program.steps[a] {
-        Step::IfBegin { middle, .. } => b == a + 1 || b == middle + 1,
-        Step::Else { end } => b == end,
-        Step::LoopTest { end, .. } => b == a + 1 || b == end + 1,
-        Step::LoopEnd { begin } => b == begin + 1,
-        Step::Exit => false,
-        _ => b == a + 1,
-    };
-    path.first() == Some(&0) && path.windows(2).all(|w| follows(w[0], w[1]))
 }
