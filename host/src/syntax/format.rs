@@ -281,6 +281,18 @@ return}"#;
     }
 
     #[test]
+    fn a_type_without_its_mark_stays_a_type() {
+        let text = "func.func @f() {\n  %t = pto.alloc_tile :\npto.tile_buf<vec, 32x32xf32>\n  pto.barrier<PIPE_V>\n  return\n}\n";
+        insta::assert_snapshot!(formatted(text), @r"
+        func.func @f() {
+          %t = pto.alloc_tile : pto.tile_buf<vec, 32x32xf32>
+          pto.barrier <PIPE_V>
+          return
+        }
+        ");
+    }
+
+    #[test]
     fn the_generic_form_and_labels() {
         let text = "\"func.func\"()({^bb0(%a:index):\n\"test.many\"(%a)<{k=1:i32}>({\n},{^bb1: ^bb2(%x:i32 , %y:i32): }){u,\"a b\"=[1,2]}:(index)->()\n\
              \"func.return\"():()->()}){sym_name=\"f\",function_type=(index)->()}:()->()\n#late=#pto.layout<nd>\n!t=i32";

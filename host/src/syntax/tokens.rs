@@ -145,6 +145,8 @@ enum Bracket {
 pub(super) struct Spacing<'t> {
     open: Vec<Bracket>,
     previous: Option<Token<'t>>,
+    /// The kind of the token before that one.
+    before: Option<Kind>,
     in_label: bool,
 }
 
@@ -173,6 +175,7 @@ impl<'t> Spacing<'t> {
             Kind::Colon if self.is_top() => self.in_label = false,
             _ => {}
         }
+        self.before = self.previous.map(|previous| previous.kind);
         self.previous = Some(token);
         space
     }
@@ -193,6 +196,11 @@ impl<'t> Spacing<'t> {
     /// Whether no bracket of the operation is open.
     fn is_top(&self) -> bool {
         matches!(self.open.last(), None | Some(Bracket::Body))
+    }
+
+    /// Whether the last token stands in a list of types.
+    fn in_types(&self) -> bool {
+        matches!(self.before, Some(Kind::Colon | Kind::Arrow | Kind::Comma))
     }
 
     fn between(&self, previous: Token<'t>, token: Token<'t>) -> bool {
@@ -230,7 +238,8 @@ impl<'t> Spacing<'t> {
             // An index stands close to its value, a list after a value does not.
             (Kind::Value, "[") => token.spaced,
             (Kind::Word, "[") => !previous.text.contains('.'),
-            (Kind::Word, "<") if self.is_top() && previous.text.contains('.') => true,
+            // Behind the name of an operation, but not in a type that is written without its `!`.
+            (Kind::Word, "<") if self.is_top() && previous.text.contains('.') && !self.in_types() => true,
             (Kind::Close, _) => true,
             _ => token.spaced,
         }
