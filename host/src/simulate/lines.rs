@@ -13,7 +13,7 @@ pub struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// The lines of `text`.
     pub fn new(text: &'a str) -> Self {
-        let breaks = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
+        let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
         Self { text, starts: std::iter::once(0).chain(breaks).collect() }
     }
 

@@ -117,11 +117,6 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// When the scalar unit can go on.
-    pub(super) fn now(&self) -> u64 {
-        self.now.time
-    }
-
     /// When all that started is done, with the record that is done last.
     pub(super) fn end(&self) -> Stamp {
         self.pipes.iter().fold(self.now, |end, pipe| end.later(pipe.done))
@@ -384,35 +379,27 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// A set executes once earlier work is done, and does not hold later work; but a flag that is still set does.
+    /// A set executes once earlier work is done, and does not hold later work. But while its flag is still set it stands
+    /// at the head of the queue, or is lost.
     fn start_set(&mut self, pipe: usize, item: Item, key: KeyIndex) -> bool {
         let flag = self.flags[key];
-        let at = self.set_time(pipe, &item);
-        if flag.token.is_none() && flag.taken.time > at.time && self.model == FlagModel::Lose {
-            self.lose_set(pipe, item);
-            return true;
-        }
+        let loses = self.model == FlagModel::Lose;
         if flag.token.is_some() {
             return false;
         }
+        if loses && flag.taken.time > self.set_time(pipe, &item).time {
+            self.lose_set(pipe, item);
+            return true;
+        }
         let (base, cause) = base(self.pipes[pipe].free, &item);
-        let (start, executes, cause) = if flag.taken.time > at.time {
-            (flag.taken, flag.taken, Cause::FlagTaken)
-        } else if at.time > base.time {
-            (base, at, Cause::Barrier)
-        } else {
-            (base, at, cause)
-        };
+        let is_held = !loses && flag.taken.time > base.time;
+        let (start, cause) = if is_held { (flag.taken, Cause::FlagTaken) } else { (base, cause) };
+        let executes = start.later(self.pipes[pipe].done);
+        let cause = if executes == start { cause } else { Cause::Barrier };
         let end = executes.time + self.prices.set;
-        let free = start.time + self.prices.set;
-        let by = self.started(
-            pipe,
-            item,
-            Stamp { by: executes.by, ..start },
-            cause,
-            [start.time, free, end],
-            Reason::Set,
-        );
+        let times = [start.time, start.time + self.prices.set, end];
+        let stamp = Stamp { by: executes.by, ..start };
+        let by = self.started(pipe, item, stamp, cause, times, Reason::Set);
         let time = end + self.prices.set_delay;
         self.flags[key].token = Some(Stamp { time, by });
         self.work.push(self.program.keys[key].dst);

@@ -14,10 +14,10 @@ use super::records::Tally;
 use crate::verify::program::{Program, Step, StepIndex};
 
 /// Trips of a sampled loop after which a repetition is no longer looked for.
-const MAX_SAMPLE: u64 = 64;
+const MAX_SAMPLE: u64 = 256;
 
-/// Trips of a sampled loop that are run at least.
-const MIN_SAMPLE: u64 = 6;
+/// Trips of a sampled loop that are run at least: the scalar unit runs ahead until queues are full.
+const MIN_SAMPLE: u64 = 24;
 
 /// What was found on the way.
 #[derive(Debug, Default)]
@@ -81,7 +81,8 @@ struct Sample {
     /// Trips done then.
     done: u64,
     state: Vec<u64>,
-    now: u64,
+    /// When all was done that had been handed out.
+    end: u64,
     tally: Tally,
     /// Trips after which it is no longer looked for a repetition.
     limit: u64,
@@ -178,7 +179,7 @@ impl Walker<'_, '_> {
 
     fn sample(&self, done: u64, limit: u64) -> Sample {
         let (state, tally) = (self.machine.state(), self.machine.tally.clone());
-        Sample { done, state, now: self.machine.now(), tally, limit }
+        Sample { done, state, end: self.machine.end().time, tally, limit }
     }
 
     /// The innermost loop ends a trip.
@@ -203,7 +204,7 @@ impl Walker<'_, '_> {
     fn skip(&mut self, frame: &mut Frame, mark: &Sample, exact: bool) {
         let period = frame.done - mark.done;
         let times = (frame.trips - frame.done).saturating_sub(1) / period;
-        let cycles = (self.machine.now() - mark.now).saturating_mul(times);
+        let cycles = (self.machine.end().time - mark.end).saturating_mul(times);
         self.machine.shift(cycles);
         self.machine.tally.repeat_since(&mark.tally, times);
         let skipped = period * times;
