@@ -43,14 +43,11 @@ impl Stepped<'_> {
             let mut changed = true;
             while changed {
                 changed = (1..self.pipes.len()).any(|pipe| self.start(pipe));
-                if now <= self.time {
-                    if let Some(&step) = way.peek() {
-                        if let Some(cost) = self.scalar(step) {
-                            now = self.time + cost;
-                            way.next();
-                            changed = true;
-                        }
-                    }
+                let due = way.peek().filter(|_| now <= self.time).copied();
+                if let Some(cost) = due.and_then(|step| self.scalar(step)) {
+                    now = self.time + cost;
+                    way.next();
+                    changed = true;
                 }
             }
             let times = self
