@@ -18,6 +18,7 @@ use super::{Failure, PluginArguments, is_stream, output, write};
 use crate::compare::contender::{Common, Contender, Vary, contenders, product};
 use crate::compare::csv::csv;
 use crate::compare::gate::{Condition, broken};
+use crate::compare::html::page;
 use crate::compare::kernel::{Plan, file};
 use crate::compare::merge::merge;
 use crate::compare::model::{Report, Shard};
@@ -64,6 +65,9 @@ pub(super) struct Arguments {
     /// Write one line for each kernel and pipeline
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Write a page for a browser, all in one file: totals, table, and for each kernel timelines and differences
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// End with exit code 1 if this gets worse: `new-findings`, `regression=2%` (repeatable)
     #[arg(long, value_name = "WHAT", value_parser = Condition::parse)]
     fail_on: Vec<Condition>,
@@ -97,13 +101,20 @@ const MAX_SPANS: usize = 800;
 /// Compares, or merges what was compared.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let baseline = arguments.baseline.as_deref().map(load).transpose()?;
-    let report = if arguments.merge {
+    let mut report = if arguments.merge {
         let parts = arguments.paths.iter().map(|path| Ok((path.display().to_string(), load(path)?)));
         let parts = parts.collect::<Result<Vec<_>, Failure>>()?;
         merge(parts).map_err(|why| failure("compare::merge", why))?
     } else {
         compare(arguments, baseline.is_some())?
     };
+    if let Some(path) = &arguments.html {
+        write(path, &page(&report))?;
+    }
+    if !arguments.timelines && !arguments.merge {
+        // They were made for the page only.
+        report.forget_timelines();
+    }
     if let Some(path) = &arguments.json {
         write(path, &report.to_json())?;
     }
@@ -184,7 +195,7 @@ fn setup(arguments: &Arguments, contenders: &[Contender]) -> Setup {
 }
 
 fn spans(arguments: &Arguments) -> Option<usize> {
-    arguments.timelines.then_some(MAX_SPANS)
+    (arguments.timelines || arguments.html.is_some()).then_some(MAX_SPANS)
 }
 
 /// The first interruption asks to stop, a second one ends the program.

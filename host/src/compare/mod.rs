@@ -7,6 +7,7 @@
 pub mod contender;
 pub mod csv;
 pub mod gate;
+pub mod html;
 pub mod kernel;
 pub mod merge;
 pub mod model;

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::model::{Hinge, Kernel, Outcome, Pairing, Report, Sensitivity, Verdict};
 
 /// Each pipeline but the first against the first.
@@ -136,7 +138,7 @@ pub fn most_important(report: &Report, pipeline: usize) -> Vec<usize> {
 }
 
 /// One pipeline among several, by what it costs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Standing {
     /// Index of the pipeline.
     pub pipeline: usize,
