@@ -157,19 +157,20 @@ type Stretch = [usize; 4];
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Side<'a> {
-    Compiled {
-        verdict: Verdict,
-        findings: &'a [Finding],
-        more_findings: &'a BTreeMap<String, usize>,
-        metrics: &'a Metrics,
-        deadlock: &'a [String],
-        notes: &'a [String],
-        skeleton: Vec<usize>,
-        timeline: Option<Packed<'a>>,
-    },
-    Failed {
-        diagnostic: &'a str,
-    },
+    Compiled(Box<CompiledSide<'a>>),
+    Failed { diagnostic: &'a str },
+}
+
+#[derive(Serialize)]
+struct CompiledSide<'a> {
+    verdict: Verdict,
+    findings: &'a [Finding],
+    more_findings: &'a BTreeMap<String, usize>,
+    metrics: &'a Metrics,
+    deadlock: &'a [String],
+    notes: &'a [String],
+    skeleton: Vec<usize>,
+    timeline: Option<Packed<'a>>,
 }
 
 #[derive(Serialize)]
@@ -199,8 +200,8 @@ struct PackedLane<'a> {
 fn detail(kernel: &Kernel) -> Detail<'_> {
     let mut strings = Strings::default();
     let results: Vec<Side<'_>> = kernel.results.iter().map(|outcome| side(outcome, &mut strings)).collect();
-    let skeleton = |outcome: &Side<'_>| match outcome {
-        Side::Compiled { skeleton, .. } => skeleton.clone(),
+    let skeleton = |side: &Side<'_>| match side {
+        Side::Compiled(compiled) => compiled.skeleton.clone(),
         Side::Failed { .. } => Vec::new(),
     };
     let first = results.first().map(skeleton).unwrap_or_default();
@@ -211,7 +212,7 @@ fn detail(kernel: &Kernel) -> Detail<'_> {
 fn side<'a>(outcome: &'a Outcome, strings: &mut Strings<'a>) -> Side<'a> {
     match outcome {
         Outcome::Failed { diagnostic } => Side::Failed { diagnostic },
-        Outcome::Compiled(compiled) => Side::Compiled {
+        Outcome::Compiled(compiled) => Side::Compiled(Box::new(CompiledSide {
             verdict: compiled.verdict,
             findings: &compiled.findings,
             more_findings: &compiled.more_findings,
@@ -220,7 +221,7 @@ fn side<'a>(outcome: &'a Outcome, strings: &mut Strings<'a>) -> Side<'a> {
             notes: &compiled.notes,
             skeleton: compiled.skeleton.iter().map(|line| strings.number(line)).collect(),
             timeline: compiled.timeline.as_ref().map(|timeline| pack(timeline, strings)),
-        },
+        })),
     }
 }
 

@@ -30,7 +30,9 @@ const plural = (count, what) => `${number(count)} ${what}${count === 1 ? '' : 's
 function ratioText(ratio) {
   if (ratio === null) return '–';
   const arrow = ratio < 1 ? '▼' : ratio > 1 ? '▲' : '=';
-  return `${ratio.toFixed(4)} ${arrow}`;
+  // What is nearly 1 shows that it is not.
+  const short = ratio.toFixed(4);
+  return `${ratio !== 1 && short === '1.0000' ? ratio.toFixed(7) : short} ${arrow}`;
 }
 const ratioClass = (ratio) => (ratio === null || ratio === 1 ? '' : ratio < 1 ? 'good' : 'bad');
 
@@ -78,13 +80,12 @@ function show() {
   byId('list').hidden = next !== null;
   byId('kernel').hidden = next === null;
   if (next) {
+    const chose = document.activeElement?.matches('#kernel select');
     showKernel(next.kernel, next.pipeline);
     document.title = `${kernels[next.kernel].function || keys[next.kernel]} – Pipewright comparison`;
-    // The list of another kernel begins at its top; another pipeline of the same one stays where it was.
-    if (left?.kernel !== next.kernel) {
-      window.scrollTo(0, 0);
-      byId('kernel').querySelector('h2').focus({ preventScroll: true });
-    }
+    // Another kernel is shown from its top; another pipeline of the same one where it was.
+    if (left?.kernel !== next.kernel) window.scrollTo(0, 0);
+    byId('kernel').querySelector(chose ? 'select' : 'h2').focus({ preventScroll: true });
   } else {
     byId('kernel').replaceChildren();
     document.title = 'Pipewright comparison';
@@ -106,7 +107,7 @@ const KEYS = [
     ['Enter', 'open the kernel'],
   ]],
   ['Kernel', [
-    ['n, p', 'next, previous kernel in the order of the table'],
+    ['n, p', 'next, previous line of the table'],
     ['1 … 6', 'figures, findings, timelines, divergence, skeleton, ranking'],
   ]],
   ['Timeline', [

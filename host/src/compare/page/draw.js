@@ -149,7 +149,9 @@ function drawLane(context, chart, lane, x) {
       context.fillStyle = palette().critical;
       context.fillRect(left, y + LANE + 1, width, 3);
     }
-    if (width > 26) label(context, spans.reason[n] ? kind : statement.text.replace(/^pto\./, ''), kind, left, y, width);
+    // Queue and dispatch are no matter of the statement that they hold up.
+    const text = kind === 'queue' || kind === 'dispatch' ? kind : statement.text.replace(/^pto\./, '');
+    if (width > 26) label(context, text, kind, left, y, width);
     const isMarked = mark?.chart === chart && mark.lane === lane && mark.span === n;
     if (isMarked || (markedLine && markedLine === statement.line && !spans.reason[n] && width > 2)) {
       context.strokeStyle = palette().text;

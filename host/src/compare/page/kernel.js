@@ -173,6 +173,7 @@ function skeleton(detail, pipeline) {
   return [
     h('p', {}, caption),
     h('div', { class: 'wide' }, h('table', { class: 'skeleton' },
+      h('colgroup', {}, ['number', '', 'number', ''].map((kind) => h('col', { class: kind }))),
       h('thead', {}, h('tr', {}, [0, pipeline].map((index) => h('th', { colspan: 2, scope: 'col' }, pipelines[index].name)))), body)),
   ];
 }

@@ -70,6 +70,12 @@ function commonFolder() {
 
 const shortFile = (file) => file.slice(folder.length);
 
+/** The end of a path, which says more than its beginning. */
+function lastOf(file) {
+  const parts = shortFile(file).split('/');
+  return parts.length > 2 ? ['…', ...parts.slice(-2)].join('/') : parts.join('/');
+}
+
 function about() {
   const parts = [`${plural(kernels.length, 'kernel')} of ${plural(report.files, 'file')}`, plural(pipelines.length, 'pipeline')];
   if (folder) parts.push(`below ${folder}`);
@@ -186,10 +192,10 @@ function clearSearch() {
   refresh();
 }
 
-/** By how much a row matters: verdicts that got worse, those that got better, then the greatest ratios, then the rest. */
+/** By how much a row matters: what got a worse verdict, a better one, a different end, the greatest ratios, the rest. */
 function byImportance(a, b) {
-  const group = (row) => (row.change > 0 ? 0 : row.change < 0 ? 1 : row.cycles !== 0 ? 2 : 3);
-  return group(a) - group(b) || (b.ratio ?? 0) - (a.ratio ?? 0) || a.kernel - b.kernel || a.pipeline - b.pipeline;
+  const group = (row) => (row.change > 0 ? 0 : row.change < 0 ? 1 : row.oneSided ? 2 : row.cycles !== 0 ? 3 : 4);
+  return group(a) - group(b) || b.oneSided - a.oneSided || (b.ratio ?? 0) - (a.ratio ?? 0) || a.kernel - b.kernel || a.pipeline - b.pipeline;
 }
 
 function byColumn({ value }, falling) {
@@ -271,7 +277,7 @@ function line(row, index) {
 function nameCell(row, index) {
   const { file, function: name } = kernels[row.kernel];
   return h('a', { href: address(row.kernel, row.pipeline), tabindex: index === 0 ? 0 : -1, title: keys[row.kernel] },
-    name || shortFile(file), ' ', h('small', {}, name ? shortFile(file) : ''));
+    name || lastOf(file), ' ', h('small', {}, name ? lastOf(file) : ''));
 }
 
 function verdictCell(row) {

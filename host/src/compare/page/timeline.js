@@ -81,12 +81,14 @@ function legend() {
     const canvas = h('canvas', { width: 56, height: 28, 'aria-hidden': 'true' });
     const context = canvas.getContext('2d');
     context.scale(2, 2);
-    fillSpan(context, kind, 0, 0, 28, 14);
+    if (kind === 'critical' || kind === 'accent') fillSpan(context, kind, 0, 9, 28, kind === 'critical' ? 3 : 1);
+    else fillSpan(context, kind, 0, 0, 28, 14);
     return canvas;
   };
   const entry = (kind, text) => h('li', {}, swatch(kind), ` ${text}`);
   return h('ul', { class: 'legend', 'aria-label': 'Legend' }, entry('work', 'works'), entry('sync', 'synchronizes'),
-    REASONS.map((reason) => entry(reason, `${reason}: ${WHY[reason]}`)));
+    REASONS.map((reason) => entry(reason, `${reason}: ${WHY[reason]}`)),
+    entry('critical', 'under a span: on the critical path'), entry('accent', 'with a tip: a token from its set to its wait'));
 }
 
 /** Index of the first span that ends after a time. */
