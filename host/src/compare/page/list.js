@@ -159,7 +159,7 @@ function ranking(pairing) {
     `${plural(s.flips, 'kernel')} the other way round, geometric mean ${s.geomean.toFixed(4)}`,
     s.reverses && h('strong', { class: 'bad' }, ' ▲ and the mean turns round'));
   return h('details', { class: 'notice', open: pairing.sensitivity.some((s) => s.reverses) },
-    h('summary', {}, `▲ ${pipelines[pairing.pipeline].name}: the ranking hinges on ${plural(pairing.sensitivity.length, 'cost figure')} that are not well known`),
+    h('summary', {}, `▲ ${pipelines[pairing.pipeline].name}: the ranking hinges on ${plural(pairing.sensitivity.length, 'uncertain cost figure')}`),
     h('ul', {}, pairing.sensitivity.map(line)));
 }
 
