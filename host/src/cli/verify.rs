@@ -200,6 +200,7 @@ fn summary(judged: &Judged) -> String {
         line("proved", named(&|v| v == Verdict::Proved));
         line("proved under assumptions", named(&|v| v == Verdict::Assumed));
         line("sampled only", named(&|v| matches!(v, Verdict::Sampled(_))));
+        line("undecided", named(&|v| v == Verdict::Undecided));
         line("broken", named(&|v| v == Verdict::Broken));
         line("assumed", program.assumptions.join("; "));
         for (rule, more) in &judgement.more {

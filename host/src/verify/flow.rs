@@ -9,7 +9,7 @@
 //! Beside it, for each flag, the possible numbers of sets minus waits so far.
 //!
 //! What must hold: whatever can happen on a path is among the suspects. The converse is not needed: each suspect is
-//! then looked for on single paths (`search`), where nothing is united.
+//! then looked for on single paths (`suspects`), where nothing is united.
 
 use std::collections::BTreeSet;
 
@@ -60,6 +60,11 @@ pub(super) struct Slots {
     /// For each step the slots that it enters.
     of_step: Vec<(usize, usize)>,
     entered: Vec<usize>,
+    /// For each slot the steps that enter it, ascending.
+    steps: Vec<Vec<StepIndex>>,
+    /// For each flag the slot of its waits, for each pipe that of its work.
+    waits: Vec<Option<usize>>,
+    work: Vec<Option<usize>>,
     /// For each slot those that must not be pending when one of its instructions starts.
     conflicts: Vec<Vec<usize>>,
 }
@@ -105,7 +110,39 @@ impl Slots {
                 candidates.filter(|&earlier| conflict(program, slots[earlier], *later)).collect()
             })
             .collect();
-        Self { slots, of_step, entered, conflicts }
+        let mut steps: Vec<Vec<StepIndex>> = vec![Vec::new(); slots.len()];
+        for (step, &(start, end)) in of_step.iter().enumerate() {
+            for &slot in &entered[start..end] {
+                // Slots of a step are entered one after the other.
+                if steps[slot].last() != Some(&step) {
+                    steps[slot].push(step);
+                }
+            }
+        }
+        let (mut waits, mut work) = (vec![None; program.keys.len()], vec![None; program.pipes.len()]);
+        for (index, slot) in slots.iter().enumerate() {
+            match slot.what {
+                SlotKind::Wait { key } => waits[key] = Some(index),
+                SlotKind::Work => work[slot.pipe] = Some(index),
+                SlotKind::Access { .. } => {}
+            }
+        }
+        Self { slots, of_step, entered, steps, waits, work, conflicts }
+    }
+
+    /// The steps that enter a slot, ascending.
+    pub(super) fn steps_of(&self, slot: usize) -> &[StepIndex] {
+        &self.steps[slot]
+    }
+
+    /// The slot of a flag's waits, if there are any.
+    pub(super) fn wait_of(&self, key: usize) -> Option<usize> {
+        self.waits[key]
+    }
+
+    /// The slot of all instructions of a pipe, if there are any.
+    pub(super) fn work_of(&self, pipe: Pipe) -> Option<usize> {
+        self.work[pipe]
     }
 
     /// The slots that a step enters.
@@ -178,21 +215,11 @@ pub(super) fn flow(program: &Program, slots: &Slots) -> Flow {
     for (i, slot) in slots.slots.iter().enumerate() {
         own[slot.pipe][i / 64] |= 1 << (i % 64);
     }
-    let wait_slots = program
-        .keys
-        .iter()
-        .enumerate()
-        .map(|(key, k)| {
-            let wanted = Slot { pipe: k.dst, what: SlotKind::Wait { key } };
-            slots.slots.iter().position(|s| *s == wanted)
-        })
-        .collect();
     let mut walk = Walk {
         program,
         slots,
         words,
         own,
-        wait_slots,
         headers: vec![None; program.steps.len()],
         flow: Flow {
             suspects: BTreeSet::new(),
@@ -224,7 +251,6 @@ struct Walk<'a> {
     words: usize,
     /// For each pipe its own slots.
     own: Vec<Vec<u64>>,
-    wait_slots: Vec<Option<usize>>,
     /// For each loop, by its begin, all states in which its head was entered so far.
     headers: Vec<Option<State>>,
     flow: Flow,
@@ -325,7 +351,7 @@ impl Walk<'_> {
                     self.flow.in_protocol[at] = false;
                 }
                 if before & tokens::CLEAR != 0
-                    && self.wait_slots[key].is_some_and(|slot| self.has(state, src, slot))
+                    && self.slots.wait_of(key).is_some_and(|slot| self.has(state, src, slot))
                 {
                     self.flow.suspects.insert(Suspect::Reuse { step: at });
                 }

@@ -10,17 +10,20 @@ pub mod build;
 mod flow;
 mod hang;
 pub mod memory;
+pub mod path;
 pub mod program;
 pub mod report;
 mod search;
+mod suspects;
 mod witness;
 
 use std::collections::BTreeMap;
 
 use flow::{SlotKind, Slots, Suspect};
+pub use path::COUNTED_TRIPS;
+use path::{Path, Shape};
 use program::{Fault, Key, Program, Step, StepIndex};
-pub use search::COUNTED_TRIPS;
-use search::Found;
+use suspects::Found;
 pub use witness::{Location, Render};
 
 /// What can be wrong.
@@ -163,9 +166,9 @@ pub struct Finding {
     pub memory: Option<[usize; 2]>,
     /// What a fault or an imbalance consists of, in words; empty otherwise.
     pub detail: String,
-    /// A shortest path on which it happens: all steps executed up to `second`. Empty for what holds on every path;
-    /// none if the search for it was given up.
-    pub path: Option<Vec<StepIndex>>,
+    /// A shortest path on which it happens, which ends with `second`. Empty for what holds on every path; none if it
+    /// was not decided whether there is one.
+    pub path: Option<Path>,
 }
 
 /// What is known of a rule in a function.
@@ -177,6 +180,8 @@ pub enum Verdict {
     Assumed,
     /// It held on this many paths; that is no proof.
     Sampled(usize),
+    /// It may be broken: a search was given up.
+    Undecided,
     /// It is broken.
     Broken,
 }
@@ -186,7 +191,7 @@ pub enum Verdict {
 pub struct Judgement {
     /// What is wrong, in program order.
     pub findings: Vec<Finding>,
-    /// How many more findings of a rule there are that were not looked into.
+    /// How many more findings of a rule there are.
     pub more: BTreeMap<Rule, usize>,
     /// For each rule what is known.
     pub verdicts: Vec<(Rule, Verdict)>,
@@ -204,25 +209,28 @@ impl Judgement {
     }
 }
 
-/// Findings of one rule in a function that are looked into; beyond that they are counted.
+/// Findings of one rule in a function that are told; beyond that they are counted.
 const MAX_FINDINGS: usize = 50;
 
 /// Judges a program.
 pub fn verify(program: &Program, model: FlagModel) -> Judgement {
     let slots = Slots::new(program);
     let flow = flow::flow(program, &slots);
-    let mut judge = Judge { program, slots, flow, model, findings: Vec::new(), more: BTreeMap::new() };
+    let shape = Shape::new(program);
+    let mut judge = Judge { program, slots, flow, shape, model, findings: Vec::new() };
     judge.faults();
     judge.suspects();
     judge.imbalances();
     let sampled = judge.deadlock();
 
-    let Judge { mut findings, more, .. } = judge;
-    findings.sort_by_key(|f| (f.second, f.rule, f.first, f.key));
+    let Judge { mut findings, .. } = judge;
+    findings.sort_by_key(|f| (f.second, f.rule, f.first, f.key, std::cmp::Reverse(f.grade), f.memory));
+    // Several accesses of one pair of statements are one finding.
     findings.dedup_by(|a, b| (a.rule, a.first, a.second, a.key) == (b.rule, b.first, b.second, b.key));
     let verdicts = Rule::ALL.map(|rule| {
-        let verdict = if findings.iter().any(|f| f.rule == rule) {
-            Verdict::Broken
+        let mut of_rule = findings.iter().filter(|f| f.rule == rule).peekable();
+        let verdict = if of_rule.peek().is_some() {
+            if of_rule.any(|f| f.path.is_some()) { Verdict::Broken } else { Verdict::Undecided }
         } else if let (Rule::Deadlock, Some(paths)) = (rule, sampled) {
             Verdict::Sampled(paths)
         } else if program.assumptions.is_empty() {
@@ -232,6 +240,14 @@ pub fn verify(program: &Program, model: FlagModel) -> Judgement {
         };
         (rule, verdict)
     });
+    let mut count = BTreeMap::<Rule, usize>::new();
+    findings.retain(|f| {
+        let count = count.entry(f.rule).or_default();
+        *count += 1;
+        *count <= MAX_FINDINGS
+    });
+    let more = count.into_iter().filter(|&(_, n)| n > MAX_FINDINGS);
+    let more = more.map(|(rule, n)| (rule, n - MAX_FINDINGS)).collect();
     Judgement { findings, more, verdicts: verdicts.to_vec() }
 }
 
@@ -239,9 +255,9 @@ struct Judge<'a> {
     program: &'a Program,
     slots: Slots,
     flow: flow::Flow,
+    shape: Shape,
     model: FlagModel,
     findings: Vec<Finding>,
-    more: BTreeMap<Rule, usize>,
 }
 
 impl Judge<'_> {
@@ -271,47 +287,37 @@ impl Judge<'_> {
                     (Rule::BarrierPipe, Grade::Error, None, detail)
                 }
             };
-            let path = Some(Vec::new());
-            self.add(Finding { rule, grade, first: None, second: step, key, memory: None, detail, path });
+            let path = Some(Path::default());
+            self.findings.push(Finding {
+                rule,
+                grade,
+                first: None,
+                second: step,
+                key,
+                memory: None,
+                detail,
+                path,
+            });
         }
     }
 
-    /// Confirms or clears what the dataflow could not exclude.
+    /// What the dataflow could not exclude, as far as it happens on a path.
     fn suspects(&mut self) {
         let exit = self.program.steps.len() - 1;
-        for suspect in self.flow.suspects.clone() {
-            let rule = self.rule_of(suspect);
-            if self.is_full(rule) {
-                *self.more.entry(rule).or_default() += 1;
-                continue;
-            }
-            match suspect {
-                Suspect::Conflict { step, slot } => {
-                    // Several accesses of one pair of statements are one finding.
-                    let found = search::pending(self.program, &self.slots, &self.flow, slot, step);
-                    self.confirm(rule, found, step, None, Some(slot));
+        for (suspect, slot, found) in suspects::look_for(self.program, &self.shape, &self.slots, &self.flow) {
+            let key = |step: StepIndex| match self.program.steps[step] {
+                Step::Set(key) | Step::Wait(key) => Some(key),
+                _ => None,
+            };
+            let (second, key) = match suspect {
+                Suspect::Conflict { step, .. } => (step, None),
+                Suspect::Reuse { step } | Suspect::DoubleSet { step } | Suspect::EarlyWait { step } => {
+                    (step, key(step))
                 }
-                Suspect::Reuse { step } => {
-                    let Step::Set(key) = self.program.steps[step] else { continue };
-                    let wanted = SlotKind::Wait { key };
-                    let Some(slot) = self.slots.slots.iter().position(|s| s.what == wanted) else { continue };
-                    let found = search::pending(self.program, &self.slots, &self.flow, slot, step);
-                    self.confirm(rule, found, step, Some(key), Some(slot));
-                }
-                Suspect::DoubleSet { step } | Suspect::EarlyWait { step } => {
-                    let (Step::Set(key) | Step::Wait(key)) = self.program.steps[step] else { continue };
-                    self.confirm(rule, search::protocol(self.program, key, step), step, Some(key), None);
-                }
-                Suspect::Undrained { key } => {
-                    self.confirm(rule, search::protocol(self.program, key, exit), exit, Some(key), None);
-                }
-                Suspect::Unfinished { pipe } => {
-                    let wanted = |s: &flow::Slot| s.pipe == pipe && s.what == SlotKind::Work;
-                    let Some(slot) = self.slots.slots.iter().position(wanted) else { continue };
-                    let found = search::pending(self.program, &self.slots, &self.flow, slot, exit);
-                    self.confirm(rule, found, exit, None, Some(slot));
-                }
-            }
+                Suspect::Undrained { key } => (exit, Some(key)),
+                Suspect::Unfinished { .. } => (exit, None),
+            };
+            self.confirm(self.rule_of(suspect), found, second, key, slot);
         }
     }
 
@@ -341,18 +347,22 @@ impl Judge<'_> {
         slot: Option<usize>,
     ) {
         let program = self.program;
-        let path = match found {
-            Found::Nowhere => return,
-            Found::GaveUp => None,
-            Found::Path(path) => Some(path),
-        };
-        let before = path.as_deref().map_or(&[][..], |p| &p[..p.len() - 1]);
-        let first = before.iter().rev().copied().find(|&step| match (slot, key) {
+        let is_first = |step: StepIndex| match (slot, key) {
             (Some(slot), _) => self.slots.of(step).contains(&slot),
             (None, Some(key)) if rule == Rule::WaitBeforeSet => program.steps[step] == Step::Wait(key),
             (None, Some(key)) => program.steps[step] == Step::Set(key),
             _ => false,
-        });
+        };
+        let (path, first) = match found {
+            Found::On(path) => {
+                let first = path.telling_steps().rev().skip(1).find(|&step| is_first(step));
+                (Some(path), first)
+            }
+            Found::Undecided => {
+                let mut all = (0..second).rev().chain(second..program.steps.len());
+                (None, all.find(|&step| is_first(step)))
+            }
+        };
         let memory = slot.and_then(|slot| match self.slots.slots[slot].what {
             SlotKind::Access { memory, write } => {
                 let theirs = &program.memories[memory];
@@ -370,11 +380,11 @@ impl Judge<'_> {
         let grade = match rule {
             Rule::FlagReuse if self.model == FlagModel::Stall => Grade::Warning,
             Rule::UnfinishedWork => Grade::Advice,
-            _ if assumed => Grade::Warning,
+            _ if assumed || path.is_none() => Grade::Warning,
             _ => Grade::Error,
         };
         let key = key.map(|k| program.keys[k]);
-        self.add(Finding { rule, grade, first, second, key, memory, detail, path });
+        self.findings.push(Finding { rule, grade, first, second, key, memory, detail, path });
     }
 
     fn imbalances(&mut self) {
@@ -387,12 +397,9 @@ impl Judge<'_> {
                 format!("one arm changes it by {}, the other by {} tokens", net[0], net[1])
             };
             let key = Some(self.program.keys[found.key]);
-            let path = match search::reach(self.program, found.construct) {
-                Found::Path(path) => Some(path),
-                _ => None,
-            };
+            let path = Some(self.shape.path_to(self.program, found.construct));
             let (rule, grade) = (Rule::UnbalancedPath, Grade::Error);
-            self.add(Finding {
+            self.findings.push(Finding {
                 rule,
                 grade,
                 first: None,
@@ -415,7 +422,7 @@ impl Judge<'_> {
             let lost: Vec<Finding> = self.findings.iter().filter(lost).cloned().collect();
             for finding in lost {
                 let detail = "a set of a flag that is still set is lost, and a later wait hangs".into();
-                self.add(Finding { rule: Rule::Deadlock, grade: Grade::Error, detail, ..finding });
+                self.findings.push(Finding { rule: Rule::Deadlock, grade: Grade::Error, detail, ..finding });
             }
             return None;
         }
@@ -449,20 +456,8 @@ impl Judge<'_> {
             _ => None,
         };
         let first = hang.stuck.get(1).copied();
-        let (rule, grade, path) = (Rule::Deadlock, Grade::Error, Some(hang.path));
-        self.add(Finding { rule, grade, first, second, key, memory: None, detail, path });
+        let (rule, grade, path) = (Rule::Deadlock, Grade::Error, Some(Path::of(&hang.path)));
+        self.findings.push(Finding { rule, grade, first, second, key, memory: None, detail, path });
         None
-    }
-
-    fn is_full(&self, rule: Rule) -> bool {
-        self.findings.iter().filter(|f| f.rule == rule).count() >= MAX_FINDINGS
-    }
-
-    fn add(&mut self, finding: Finding) {
-        if self.is_full(finding.rule) {
-            *self.more.entry(finding.rule).or_default() += 1;
-        } else {
-            self.findings.push(finding);
-        }
     }
 }

@@ -115,6 +115,7 @@ fn function<'a>(program: &'a Program, judgement: &'a Judgement, source: &str) ->
             Verdict::Proved => ("proved", None),
             Verdict::Assumed => ("assumed", None),
             Verdict::Sampled(paths) => ("sampled", Some(paths)),
+            Verdict::Undecided => ("undecided", None),
             Verdict::Broken => ("broken", None),
         };
         JsonVerdict { rule: rule.name(), verdict: name, paths, more: judgement.more.get(&rule).copied() }
@@ -129,7 +130,6 @@ fn function<'a>(program: &'a Program, judgement: &'a Judgement, source: &str) ->
 
 fn finding(render: Render<'_>, f: &Finding) -> JsonFinding {
     let program = render.program;
-    let path = f.path.as_deref();
     JsonFinding {
         rule: f.rule.name(),
         grade: f.grade.name(),
@@ -143,7 +143,10 @@ fn finding(render: Render<'_>, f: &Finding) -> JsonFinding {
         }),
         memory: f.memory.map(|m| m.map(|m| program.memory_names[m].clone())),
         context: program.context(f.second).into_iter().map(|step| statement(render, step)).collect(),
-        path: path.map(|path| JsonPath { choices: render.choices(path), events: render.events(f) }),
+        path: f
+            .path
+            .as_ref()
+            .map(|path| JsonPath { choices: render.choices(path), events: render.events(f) }),
         help: render.help(f),
     }
 }
@@ -213,7 +216,7 @@ fn sarif_result(render: Render<'_>, f: &Finding, uri: &str) -> Value {
         f.first.into_iter().chain([f.second]).map(|s| json!({ "location": location(s) })).collect();
     let name = &render.program.name;
     let mut text = format!("{} (function {name}).", render.message(f));
-    let choices = f.path.as_deref().map(|p| render.choices(p)).unwrap_or_default();
+    let choices = f.path.as_ref().map(|p| render.choices(p)).unwrap_or_default();
     if !choices.is_empty() {
         text = format!("{text} Path: {}.", choices.join("; "));
     }

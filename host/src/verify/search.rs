@@ -1,245 +1,408 @@
-//! Looking for one suspect on single paths.
+//! Walking all single paths at once, for one small property of the past.
 //!
-//! A breadth-first search over (step, what matters of the past). What matters is exact and small: which viewers cannot
-//! tell that the one execution in question is finished, or how many tokens one flag has. Nothing is united, so a
-//! suspect that is found comes with a shortest path, and one that is not found is none.
+//! A [`Property`] says what matters of the past: which viewers cannot tell that one execution is finished, or how many
+//! tokens a flag has. The walk carries every state that is possible at a step, each with a shortest path to it;
+//! states of different paths are never united. What a loop does with one state is worked out once, however many loops
+//! are around it, and steps that no state cares for are leapt over: the work is that of the stretches in which the
+//! past matters, times the few states that there are.
 //!
 //! What must hold: a path takes any arm of a branch, and any number of trips that the loop's bounds allow (numbers
-//! above [`COUNTED_TRIPS`] are not told apart).
+//! above [`COUNTED_TRIPS`] are not told apart). So what is hit can happen, and what is not hit cannot.
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::hash::Hash;
+use std::rc::Rc;
 
-use super::flow::{Flow, Slot, SlotKind, Slots};
-use super::program::{Program, Step, StepIndex};
+use super::path::{COUNTED_TRIPS, Path, Piece, Shape};
+use super::program::{Program, Step, StepIndex, Trips};
 
-/// Trips up to which a known number of trips is counted exactly.
-pub const COUNTED_TRIPS: u8 = 4;
+/// What matters of the past, and what is looked for.
+pub(super) trait Property {
+    /// The past of one path.
+    type State: Clone + Eq + Hash;
 
-/// States after which a search gives up.
-const MAX_STATES: usize = 400_000;
+    /// The first step from `at` on that the state cares for: steps before it leave the state as it is, and are no
+    /// target. `usize::MAX` if there is none.
+    fn next(&self, state: &Self::State, at: StepIndex) -> StepIndex;
 
-/// How a search ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// On this path: the steps executed, the last one included.
-    Path(Vec<StepIndex>),
-    /// On no path.
-    Nowhere,
-    /// The search was too large.
-    GaveUp,
+    /// Executes a step. Steps of control flow are not asked about.
+    fn step(&self, at: StepIndex, state: &mut Self::State) -> Outcome<Self::State>;
+
+    /// Whether whatever `other` hits is hit by `state` as well.
+    fn covers(&self, state: &Self::State, other: &Self::State) -> bool {
+        state == other
+    }
 }
 
-/// What a search does behind a step.
-enum Next<S> {
-    /// Go on in this state.
-    On(S),
-    /// Go on in either.
-    Either(S, S),
-    /// This path is of no interest any more.
-    Drop,
-    /// Here it is.
-    Here,
+/// What happens at a step.
+#[derive(Debug)]
+pub(super) struct Outcome<S> {
+    /// The step is a target, and the past is such as is looked for.
+    pub(super) hit: bool,
+    /// The path is of interest behind the step, in the state as it is now.
+    pub(super) on: bool,
+    /// It may also be in this state.
+    pub(super) or: Option<S>,
 }
 
-/// An instruction of `slot` that is pending when `target` starts, or a wait pending when a set of its flag executes,
-/// or work of a pipe at the exit.
-pub(super) fn pending(
+impl<S> Outcome<S> {
+    /// The path goes on.
+    pub(super) const ON: Self = Self { hit: false, on: true, or: None };
+}
+
+/// What a walk found.
+#[derive(Debug, Default)]
+pub(super) struct Hits {
+    /// Targets with a shortest path to each.
+    pub(super) paths: BTreeMap<StepIndex, Path>,
+    /// Whether the walk was given up: other targets may be hit too.
+    pub(super) gave_up: bool,
+}
+
+/// Walks the program from `start`. `work` is how many steps may be executed; what is left is left in it.
+pub(super) fn walk<P: Property>(
     program: &Program,
-    slots: &Slots,
-    flow: &Flow,
-    slot: usize,
-    target: StepIndex,
-) -> Found {
-    let Slot { pipe: own, what } = slots.slots[slot];
-    let pipes = program.pipes.len();
-    let words = (pipes + program.keys.len()).div_ceil(64);
-    // The viewer that must not find it pending.
-    let viewer = match (what, program.steps[target]) {
-        (SlotKind::Wait { key }, _) => program.keys[key].src,
-        (_, Step::Exit) => match program.scalar {
-            Some(scalar) => scalar,
-            None => return Found::Nowhere,
-        },
-        _ => match program.pipe_of(target) {
-            Some(pipe) => pipe,
-            None => return Found::Nowhere,
-        },
+    shape: &Shape,
+    property: &P,
+    start: P::State,
+    work: &mut usize,
+) -> Hits {
+    let mut walker = Walker {
+        program,
+        shape,
+        property,
+        links: Vec::new(),
+        parts: HashMap::new(),
+        loops: HashMap::new(),
+        work: *work,
     };
-    // Bit v: viewer v (a pipe, or a flag on its way) cannot tell that it is finished. None: it has not started.
-    type Track = Option<Box<[u64]>>;
-    let has = |t: &[u64], viewer: usize| t[viewer / 64] & 1 << (viewer % 64) != 0;
-    let put = |t: &mut [u64], viewer: usize, on: bool| {
-        let bit = 1u64 << (viewer % 64);
-        if on { t[viewer / 64] |= bit } else { t[viewer / 64] &= !bit }
-    };
-    let fresh = || vec![u64::MAX; words].into_boxed_slice();
-    search(program, None, |at, track: &Track| {
-        if at == target && track.as_ref().is_some_and(|t| has(t, viewer)) {
-            return Next::Here;
-        }
-        // While the scalar unit waits nothing later is handed out, so that wait is never pending.
-        let is_wait = matches!(what, SlotKind::Wait { .. });
-        let starts = slots.of(at).contains(&slot) && !(is_wait && Some(own) == program.scalar);
-        let Some(track) = track else {
-            return if starts { Next::Either(None, Some(fresh())) } else { Next::On(None) };
-        };
-        // Of two executions the later one is pending for whomever the earlier one is: that path is tried as well.
-        if starts {
-            return Next::Drop;
-        }
-        let mut t = track.clone();
-        match program.steps[at] {
-            // A later set of the flag comes after the set that this wait is in the way of.
-            Step::Set(key) if what == (SlotKind::Wait { key }) && flow.clear[at] => return Next::Drop,
-            Step::Set(key) => {
-                let flag = pipes + key;
-                let src = program.keys[key].src;
-                let mut pending = src != own && has(&t, src);
-                pending |= !flow.in_protocol[at] && has(&t, flag);
-                put(&mut t, flag, pending);
-            }
-            Step::Wait(key) if flow.in_protocol[at] => {
-                let flag = has(&t, pipes + key);
-                let dst = program.keys[key].dst;
-                let all = Some(dst) == program.scalar;
-                for pipe in (0..pipes).filter(|&p| all || p == dst) {
-                    let pending = flag && has(&t, pipe);
-                    put(&mut t, pipe, pending);
+    let mut found = Found::new();
+    let thread = Thread { state: start, cost: 0, link: NOTHING, run: 0 };
+    walker.range(0, program.steps.len(), vec![thread], &mut found);
+    *work = walker.work;
+    let paths = found.iter().map(|(&target, &(_, link))| (target, walker.path(link))).collect();
+    Hits { paths, gave_up: walker.work == 0 }
+}
+
+/// The end of a path as a chain of links.
+type Link = u32;
+
+/// The path with nothing in it.
+const NOTHING: Link = u32::MAX;
+
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Piece(Piece),
+    /// A path that was worked out on its own.
+    Splice(Link),
+}
+
+/// For each target hit the length of the shortest path to it, and its last link.
+type Found = BTreeMap<StepIndex, (u64, Link)>;
+
+/// A state that is possible, with a shortest path to it.
+#[derive(Clone, Debug)]
+struct Thread<S> {
+    state: S,
+    cost: u64,
+    link: Link,
+    /// The steps from here to where the walk is belong to the path, and are not in the links yet.
+    run: StepIndex,
+}
+
+/// What becomes of one state in a stretch of the program: what it can be at its end, and what is hit on the way.
+#[derive(Debug)]
+struct Summary<S> {
+    ends: Vec<(S, u64, Link)>,
+    found: Found,
+}
+
+/// Summaries of stretches by their first step and the state there.
+type Summaries<S> = HashMap<(StepIndex, S), Rc<Summary<S>>>;
+
+struct Walker<'a, P: Property> {
+    program: &'a Program,
+    shape: &'a Shape,
+    property: &'a P,
+    links: Vec<(Link, Part)>,
+    /// Of heads and tails of loops.
+    parts: Summaries<P::State>,
+    /// Of whole loops.
+    loops: Summaries<P::State>,
+    work: usize,
+}
+
+impl<P: Property> Walker<'_, P> {
+    /// Walks `from..to`, which holds whole constructs.
+    fn range(
+        &mut self,
+        from: StepIndex,
+        to: StepIndex,
+        mut threads: Vec<Thread<P::State>>,
+        found: &mut Found,
+    ) -> Vec<Thread<P::State>> {
+        let mut at = from;
+        while at < to && !threads.is_empty() {
+            let next = threads.iter().map(|t| self.property.next(&t.state, at)).min().unwrap_or(to);
+            let next = if next < to { self.shape.in_part_of(from, next) } else { to };
+            if next > at {
+                for thread in &mut threads {
+                    self.leap(thread, at, next);
                 }
-                // The flag is down; what comes next in it is decided by the next set.
-                put(&mut t, pipes + key, true);
+                at = next;
+                continue;
             }
-            Step::Barrier(Some(pipe)) if pipe == own => put(&mut t, own, false),
-            Step::Barrier(None) => return Next::Drop,
+            if self.work == 0 {
+                return Vec::new();
+            }
+            match self.program.steps[at] {
+                Step::LoopBegin { end, .. } => {
+                    threads = self.whole_loop(at, threads, found);
+                    at = end;
+                }
+                Step::IfBegin { middle, end } => {
+                    threads = self.branch(at, [middle, end], threads, found);
+                    at = end;
+                }
+                _ => self.step(at, &mut threads, found),
+            }
+            at += 1;
+        }
+        threads
+    }
+
+    fn step(&mut self, at: StepIndex, threads: &mut Vec<Thread<P::State>>, found: &mut Found) {
+        self.work = self.work.saturating_sub(threads.len());
+        let mut more = Vec::new();
+        threads.retain_mut(|thread| {
+            let Outcome { hit, on, or } = self.property.step(at, &mut thread.state);
+            thread.cost += 1;
+            if hit {
+                let link = self.links.len() as Link;
+                if offer(found, at, thread.cost, link) {
+                    self.links.push((thread.link, Part::Piece(Piece::Run { from: thread.run, to: at + 1 })));
+                }
+            }
+            if let Some(state) = or {
+                more.push(Thread { state, ..thread.clone() });
+            }
+            on
+        });
+        threads.append(&mut more);
+        if threads.len() > 1 {
+            self.thin_out(threads);
+        }
+    }
+
+    /// Leaves out what another thread covers that is no longer.
+    fn thin_out(&self, threads: &mut Vec<Thread<P::State>>) {
+        threads.sort_by_key(|t| t.cost);
+        let mut kept: Vec<Thread<P::State>> = Vec::with_capacity(threads.len());
+        for thread in threads.drain(..) {
+            if !kept.iter().any(|k| self.property.covers(&k.state, &thread.state)) {
+                kept.push(thread);
+            }
+        }
+        *threads = kept;
+    }
+
+    fn branch(
+        &mut self,
+        begin: StepIndex,
+        [middle, end]: [StepIndex; 2],
+        mut threads: Vec<Thread<P::State>>,
+        found: &mut Found,
+    ) -> Vec<Thread<P::State>> {
+        threads.iter_mut().for_each(|t| t.cost += 1);
+        let mut other = threads.clone();
+        let mut then = self.range(begin + 1, middle, threads, found);
+        for thread in &mut then {
+            thread.cost += 1;
+            self.flush(thread, middle + 1, end);
+        }
+        for thread in &mut other {
+            self.flush(thread, begin + 1, middle + 1);
+        }
+        then.extend(self.range(middle + 1, end, other, found));
+        then.iter_mut().for_each(|t| t.cost += 1);
+        self.thin_out(&mut then);
+        then
+    }
+
+    fn whole_loop(
+        &mut self,
+        begin: StepIndex,
+        threads: Vec<Thread<P::State>>,
+        found: &mut Found,
+    ) -> Vec<Thread<P::State>> {
+        let Step::LoopBegin { end, .. } = self.program.steps[begin] else { return threads };
+        let mut out = Vec::new();
+        for mut thread in threads {
+            let summary = self.loop_summary(begin, &thread.state);
+            self.flush(&mut thread, begin, end + 1);
+            self.splice(thread.cost, thread.link, &summary.found, found);
+            for (state, cost, link) in &summary.ends {
+                let link = self.link(thread.link, Part::Splice(*link));
+                out.push(Thread { state: state.clone(), cost: thread.cost + cost, link, run: end + 1 });
+            }
+        }
+        self.thin_out(&mut out);
+        out
+    }
+
+    /// What becomes of one state in a loop, from its begin to behind its end: shortest paths over the states in which
+    /// its test is reached, with the number of trips done as far as that matters.
+    fn loop_summary(&mut self, begin: StepIndex, state: &P::State) -> Rc<Summary<P::State>> {
+        if let Some(known) = self.loops.get(&(begin, state.clone())) {
+            return known.clone();
+        }
+        let Step::LoopBegin { test, end, trips } = self.program.steps[begin] else { unreachable!("a loop") };
+        let counted = trips != Trips::UNKNOWN;
+        let mut tests = Tests { all: Vec::new(), index: HashMap::new(), open: BinaryHeap::new() };
+        let mut found = Found::new();
+        let mut threads = Vec::new();
+        let start = self.link(NOTHING, Part::Piece(Piece::Run { from: begin, to: begin + 1 }));
+        let head = self.part(begin + 1, test, state);
+        self.splice(1, start, &head.found, &mut found);
+        for (state, cost, link) in &head.ends {
+            let link = self.link(start, Part::Splice(*link));
+            tests.reach(0, state, 1 + cost, link);
+        }
+        while let Some((trip, state, cost, link)) = tests.nearest() {
+            let many = trip >= COUNTED_TRIPS;
+            let link = self.link(link, Part::Piece(Piece::Run { from: test, to: test + 1 }));
+            let cost = cost + 1;
+            if many || u64::from(trip) >= trips.min {
+                threads.push(Thread { state: state.clone(), cost, link, run: end + 1 });
+            }
+            if trips.max.is_some_and(|max| u64::from(trip) >= max) || self.work == 0 {
+                continue;
+            }
+            let after = if counted { (trip + 1).min(COUNTED_TRIPS) } else { 0 };
+            let tail = self.part(test + 1, end, &state);
+            self.splice(cost, link, &tail.found, &mut found);
+            for (state, tail_cost, tail_link) in &tail.ends {
+                let link = self.link(link, Part::Splice(*tail_link));
+                let link = self.link(link, Part::Piece(Piece::Run { from: end, to: end + 1 }));
+                let cost = cost + tail_cost + 1;
+                let head = self.part(begin + 1, test, state);
+                self.splice(cost, link, &head.found, &mut found);
+                for (state, head_cost, head_link) in &head.ends {
+                    let link = self.link(link, Part::Splice(*head_link));
+                    tests.reach(after, state, cost + head_cost, link);
+                }
+            }
+        }
+        self.thin_out(&mut threads);
+        let ends = threads.into_iter().map(|t| (t.state, t.cost, t.link)).collect();
+        let summary = Rc::new(Summary { ends, found });
+        self.loops.insert((begin, state.clone()), summary.clone());
+        summary
+    }
+
+    /// What becomes of one state in the head or tail of a loop.
+    fn part(&mut self, from: StepIndex, to: StepIndex, state: &P::State) -> Rc<Summary<P::State>> {
+        if let Some(known) = self.parts.get(&(from, state.clone())) {
+            return known.clone();
+        }
+        let mut found = Found::new();
+        let thread = Thread { state: state.clone(), cost: 0, link: NOTHING, run: from };
+        let mut ends = self.range(from, to, vec![thread], &mut found);
+        ends.iter_mut().for_each(|thread| self.flush(thread, to, to));
+        let ends = ends.into_iter().map(|t| (t.state, t.cost, t.link)).collect();
+        let summary = Rc::new(Summary { ends, found });
+        self.parts.insert((from, state.clone()), summary.clone());
+        summary
+    }
+
+    fn link(&mut self, before: Link, part: Part) -> Link {
+        match part {
+            Part::Splice(NOTHING) => return before,
+            Part::Splice(path) if before == NOTHING => return path,
             _ => {}
         }
-        if (0..pipes).all(|p| !has(&t, p)) { Next::Drop } else { Next::On(Some(t)) }
-    })
-}
-
-/// A set of a flag that is set already, a wait for one that is not, or (at the exit) a flag that is left set, in
-/// program order.
-pub(super) fn protocol(program: &Program, key: usize, target: StepIndex) -> Found {
-    search(program, 0i8, |at, &count: &i8| {
-        if at == target {
-            let broken = match program.steps[at] {
-                Step::Set(_) => count > 0,
-                Step::Wait(_) => count <= 0,
-                _ => count > 0,
-            };
-            if broken {
-                return Next::Here;
-            }
-        }
-        match program.steps[at] {
-            // Beyond a few it does not matter how many.
-            Step::Set(k) if k == key => Next::On((count + 1).min(8)),
-            Step::Wait(k) if k == key => Next::On((count - 1).max(-8)),
-            _ => Next::On(count),
-        }
-    })
-}
-
-/// Any path to the step.
-pub(super) fn reach(program: &Program, target: StepIndex) -> Found {
-    search(program, (), |at, ()| if at == target { Next::Here } else { Next::On(()) })
-}
-
-/// Trips of the loops around a step whose number is known, outermost first.
-type Counts = Vec<u8>;
-
-fn search<S: Clone + Eq + Hash>(
-    program: &Program,
-    start: S,
-    mut run: impl FnMut(StepIndex, &S) -> Next<S>,
-) -> Found {
-    // Where a state was reached from.
-    let mut parents: Vec<(u32, u32)> = vec![(0, u32::MAX)];
-    let mut states: Vec<(S, Counts)> = vec![(start.clone(), Counts::new())];
-    let mut seen = HashSet::from([(0, start, Counts::new())]);
-    let mut head = 0;
-    let mut ahead = Vec::new();
-    while head < parents.len() {
-        if parents.len() > MAX_STATES {
-            return Found::GaveUp;
-        }
-        let at = parents[head].0 as StepIndex;
-        let (state, counts) = states[head].clone();
-        let next = match run(at, &state) {
-            Next::On(state) => vec![state],
-            Next::Either(a, b) => vec![a, b],
-            Next::Drop => Vec::new(),
-            Next::Here => return Found::Path(path(&parents, head)),
-        };
-        successors(program, at, &counts, &mut ahead);
-        for state in next {
-            for (step, counts) in &ahead {
-                if !seen.insert((*step, state.clone(), counts.clone())) {
-                    continue;
-                }
-                parents.push((*step as u32, head as u32));
-                states.push((state.clone(), counts.clone()));
-            }
-        }
-        head += 1;
+        self.links.push((before, part));
+        (self.links.len() - 1) as Link
     }
-    Found::Nowhere
-}
 
-fn path(parents: &[(u32, u32)], end: usize) -> Vec<StepIndex> {
-    let mut path = Vec::new();
-    let mut at = end as u32;
-    while at != u32::MAX {
-        let (step, parent) = parents[at as usize];
-        path.push(step as StepIndex);
-        at = parent;
+    /// Puts the steps up to `to` into the links of a thread, which goes on at `next`.
+    fn flush(&mut self, thread: &mut Thread<P::State>, to: StepIndex, next: StepIndex) {
+        if thread.run < to {
+            thread.link = self.link(thread.link, Part::Piece(Piece::Run { from: thread.run, to }));
+        }
+        thread.run = next;
     }
-    path.reverse();
-    path
+
+    fn leap(&mut self, thread: &mut Thread<P::State>, at: StepIndex, to: StepIndex) {
+        self.flush(thread, at, to);
+        thread.link = self.link(thread.link, Part::Piece(Piece::Leap { from: at, to }));
+        thread.cost += self.shape.between(at, to);
+    }
+
+    /// Offers what was found in a stretch that begins behind `link`.
+    fn splice(&mut self, cost: u64, link: Link, inside: &Found, found: &mut Found) {
+        for (&target, &(length, path)) in inside {
+            if offer(found, target, cost + length, self.links.len() as Link) {
+                self.links.push((link, Part::Splice(path)));
+            }
+        }
+    }
+
+    fn path(&self, link: Link) -> Path {
+        let mut pieces: Vec<Piece> = Vec::new();
+        // Last part first; a splice is gone through before what comes before it.
+        let mut open = vec![link];
+        while let Some(link) = open.pop() {
+            let Some(&(before, part)) = self.links.get(link as usize) else { continue };
+            open.push(before);
+            match part {
+                Part::Splice(path) => open.push(path),
+                Part::Piece(piece) => pieces.push(piece),
+            }
+        }
+        pieces.reverse();
+        Path { pieces }
+    }
 }
 
-/// The steps that can follow `at`, with the trips counted then.
-fn successors(program: &Program, at: StepIndex, counts: &Counts, out: &mut Vec<(StepIndex, Counts)>) {
-    out.clear();
-    let known = |begin: StepIndex| match program.steps[begin] {
-        Step::LoopBegin { trips, .. } => trips,
-        _ => super::program::Trips::UNKNOWN,
-    };
-    let counted = |begin: StepIndex| known(begin) != super::program::Trips::UNKNOWN;
-    match program.steps[at] {
-        Step::LoopBegin { .. } => {
-            let mut counts = counts.clone();
-            if counted(at) {
-                counts.push(0);
-            }
-            out.push((at + 1, counts));
-        }
-        Step::LoopTest { begin, end } => {
-            let trips = known(begin);
-            let mut outer = counts.clone();
-            let count = if counted(begin) { outer.pop().unwrap_or(0) } else { 0 };
-            let many = count >= COUNTED_TRIPS;
-            let max_reached = trips.max.is_some_and(|max| u64::from(count) >= max);
-            if !max_reached {
-                out.push((at + 1, counts.clone()));
-            }
-            if many || u64::from(count) >= trips.min {
-                out.push((end + 1, outer));
+/// Takes a path to a target if it is shorter than the one that is known.
+fn offer(found: &mut Found, target: StepIndex, cost: u64, link: Link) -> bool {
+    let shorter = found.get(&target).is_none_or(|&(known, _)| cost < known);
+    if shorter {
+        found.insert(target, (cost, link));
+    }
+    shorter
+}
+
+/// States in which a loop's test is reached, by the trips done before.
+struct Tests<S> {
+    all: Vec<(u8, S, u64, Link)>,
+    index: HashMap<(u8, S), usize>,
+    open: BinaryHeap<Reverse<(u64, usize)>>,
+}
+
+impl<S: Clone + Eq + Hash> Tests<S> {
+    fn reach(&mut self, trip: u8, state: &S, cost: u64, link: Link) {
+        match self.index.get(&(trip, state.clone())) {
+            Some(&known) if self.all[known].2 <= cost => return,
+            Some(&known) => (self.all[known].2, self.all[known].3) = (cost, link),
+            None => {
+                self.index.insert((trip, state.clone()), self.all.len());
+                self.all.push((trip, state.clone(), cost, link));
             }
         }
-        Step::LoopEnd { begin } => {
-            let mut counts = counts.clone();
-            if counted(begin)
-                && let Some(count) = counts.last_mut()
-            {
-                *count = (*count + 1).min(COUNTED_TRIPS);
+        let known = self.index[&(trip, state.clone())];
+        self.open.push(Reverse((cost, known)));
+    }
+
+    /// The nearest one that was not gone on from yet.
+    fn nearest(&mut self) -> Option<(u8, S, u64, Link)> {
+        while let Some(Reverse((cost, at))) = self.open.pop() {
+            if self.all[at].2 == cost {
+                return Some(self.all[at].clone());
             }
-            out.push((begin + 1, counts));
         }
-        Step::IfBegin { middle, .. } => out.extend([(at + 1, counts.clone()), (middle + 1, counts.clone())]),
-        Step::Else { end } => out.push((end, counts.clone())),
-        Step::Exit => {}
-        _ => out.push((at + 1, counts.clone())),
+        None
     }
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use pipewright_abi::TextRange;
 
+use super::path::Path;
 use super::program::{Place, Program, Step, StepIndex};
 use super::{Finding, Rule};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -85,7 +86,7 @@ impl<'a> Render<'a> {
         let pipe = |step: StepIndex| program.pipe_of(step).map_or("?", |p| &program.pipes[p]);
         let second = finding.second;
         let detail = &finding.detail;
-        match finding.rule {
+        let text = match finding.rule {
             Rule::DoubleSet => format!("{key} is set again before it is waited for"),
             Rule::FlagReuse => format!("{key} may be set before its previous token is taken"),
             Rule::WaitBeforeSet => format!("{key} is waited for before it is set"),
@@ -108,7 +109,8 @@ impl<'a> Render<'a> {
             Rule::UnfinishedWork => {
                 format!("the function may return while {} works", finding.first.map_or("a pipe", pipe))
             }
-        }
+        };
+        if finding.path.is_some() { text } else { format!("not excluded: {text}") }
     }
 
     fn memory(&self, finding: &Finding) -> String {
@@ -151,7 +153,10 @@ impl<'a> Render<'a> {
     }
 
     /// Which way a path goes: the arm of each branch and the trips of each loop, in order.
-    pub fn choices(&self, path: &[StepIndex]) -> Vec<String> {
+    ///
+    /// Constructs that the path goes through in a way that does not matter are left out.
+    pub fn choices(&self, path: &Path) -> Vec<String> {
+        let path: &[StepIndex] = &path.telling_steps().collect::<Vec<_>>();
         let mut out: Vec<String> = Vec::new();
         let mut open: Vec<(StepIndex, usize)> = Vec::new();
         let place = |step: StepIndex| match self.location(step) {
@@ -160,9 +165,9 @@ impl<'a> Render<'a> {
         };
         for (i, &step) in path.iter().enumerate() {
             match self.program.steps[step] {
-                Step::IfBegin { .. } => {
-                    let arm = if path.get(i + 1) == Some(&(step + 1)) { "then" } else { "else" };
-                    if path.get(i + 1).is_some() {
+                Step::IfBegin { middle, .. } => {
+                    if let Some(next) = path.get(i + 1) {
+                        let arm = if *next <= middle { "then" } else { "else" };
                         out.push(format!("branch at {}: {arm}", place(step)));
                     }
                 }
@@ -170,7 +175,9 @@ impl<'a> Render<'a> {
                     open.push((step, out.len()));
                     out.push(String::new());
                 }
-                Step::LoopTest { begin, end } if path.get(i + 1) == Some(&(end + 1)) => {
+                Step::LoopTest { begin, end }
+                    if path.get(i + 1).is_some_and(|next| !(step..=end).contains(next)) =>
+                {
                     if let Some((_, slot)) = open.pop() {
                         let trips = trips(path, i, begin, &self.program.steps);
                         let s = if trips == 1 { "" } else { "s" };
@@ -190,13 +197,12 @@ impl<'a> Render<'a> {
     /// The events of the path that matter for a finding, in program order: what its pipes do between the two
     /// statements, each with its pipe.
     pub fn events(&self, finding: &Finding) -> Vec<String> {
-        let Some(path) = finding.path.as_deref() else { return Vec::new() };
+        let Some(path) = &finding.path else { return Vec::new() };
         let program = self.program;
-        let first = finding.first.and_then(|f| path.iter().rposition(|&s| s == f));
-        let start = match finding.rule {
-            Rule::Deadlock | Rule::UnbalancedPath => return Vec::new(),
-            Rule::WaitBeforeSet | Rule::UndrainedFlag if first.is_none() => 0,
-            _ => first.unwrap_or(0),
+        let steps = match (finding.rule, finding.first) {
+            (Rule::Deadlock | Rule::UnbalancedPath, _) => return Vec::new(),
+            (_, None) => path.telling_steps().collect(),
+            (_, first) => path.steps_since(program, first),
         };
         let pipes: Vec<_> = match finding.key {
             Some(key) => vec![key.src, key.dst],
@@ -217,7 +223,7 @@ impl<'a> Render<'a> {
             Step::Exit => step == finding.second,
             _ => false,
         };
-        let all: Vec<StepIndex> = path[start..].iter().copied().filter(|&s| matters(s)).collect();
+        let all: Vec<StepIndex> = steps.into_iter().filter(|&s| matters(s)).collect();
         let line = |&step: &StepIndex| {
             let pipe = program.pipe_of(step).map_or("", |p| &program.pipes[p]);
             format!("{pipe:<5} {}", self.step(step))
@@ -269,10 +275,9 @@ impl<'a> Render<'a> {
         if !finding.detail.is_empty() && finding.memory.is_some() {
             _ = writeln!(help, "note: {}", finding.detail);
         }
-        let path = finding.path.as_deref();
-        let choices = path.map(|p| self.choices(p)).unwrap_or_default();
-        if path.is_none() {
-            help += "the search for a path was given up\n";
+        let choices = finding.path.as_ref().map(|p| self.choices(p)).unwrap_or_default();
+        if finding.path.is_none() {
+            help += "the search for a path on which it happens was too large and was given up: it may be that there is none\n";
         } else if !choices.is_empty() {
             _ = writeln!(help, "path: {}", choices.join("; "));
         }

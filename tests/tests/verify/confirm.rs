@@ -32,9 +32,12 @@ pub(crate) fn confirm(program: &Program, judgement: &Judgement, finding: &Findin
     if matches!(finding.rule, Rule::EventId | Rule::BarrierPipe | Rule::UnbalancedPath) {
         return Confirmation::OnEveryPath;
     }
-    let Some(path) = finding.path.as_deref().filter(|path| is_path(program, path)) else {
+    let Some(path) =
+        finding.path.as_ref().map(|path| path.steps(program)).filter(|path| is_path(program, path))
+    else {
         return Confirmation::Unseen;
     };
+    let path = &path[..];
     // The two statements can be two executions of one step.
     let before = &path[..path.len() - 1];
     let frozen = finding.first.and_then(|first| before.iter().rposition(|&s| s == first));

@@ -116,7 +116,8 @@ fn judge(name: &str, mutant: &Program, score: &mut Score) {
     paths.retain(|path| path.len() <= MAX_STEPS);
     complete &= paths.len() == known;
     // What the prover shows comes first.
-    let shown = judgement.findings.iter().filter_map(|f| f.path.clone()).filter(|p| p.len() <= MAX_STEPS);
+    let shown = judgement.findings.iter().filter_map(|f| f.path.as_ref()).map(|path| path.steps(mutant));
+    let shown = shown.filter(|path| path.len() <= MAX_STEPS);
     let mut all: Vec<Vec<StepIndex>> = shown.take(3).collect();
     all.append(&mut paths);
     let harmless = BTreeSet::from([Rule::UnfinishedWork]);

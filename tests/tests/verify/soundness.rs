@@ -81,8 +81,9 @@ impl Tally {
             } else if said.contains(&rule) && complete && !masked {
                 // It may take more trips than the explorer tries: then the path that the prover shows decides.
                 let mut paths =
-                    judgement.findings.iter().filter(|f| f.rule == rule).filter_map(|f| f.path.as_deref());
-                let real = paths.any(|path| explorer::in_order(program, path).contains(&rule));
+                    judgement.findings.iter().filter(|f| f.rule == rule).filter_map(|f| f.path.as_ref());
+                let real =
+                    paths.any(|path| explorer::in_order(program, &path.steps(program)).contains(&rule));
                 *self.alarms.entry(rule).or_default() += usize::from(!real);
             }
         }

@@ -1,0 +1,266 @@
+//! What the dataflow could not exclude, looked for on single paths.
+//!
+//! Suspects about one class of instructions (a slot), or about one flag, share a walk. What must hold: for each suspect
+//! the answer is a shortest path on which it happens, or that it happens on none, or that the walk was given up.
+
+use std::collections::BTreeMap;
+
+use super::flow::{Flow, Slot, SlotKind, Slots, Suspect};
+use super::path::{Path, Shape};
+use super::program::{Pipe, Program, Step, StepIndex};
+use super::search::{Hits, Outcome, Property, walk};
+
+/// Steps executed for one function before the rest of its suspects stay undecided: so many, and so many times its
+/// own steps.
+const WORK: (usize, usize) = (20_000_000, 400);
+
+/// Where suspects were looked for.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// It happens on this path, whose last step is the one it happens at.
+    On(Path),
+    /// Not known.
+    Undecided,
+}
+
+/// What is to be looked for in one walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Slot(usize),
+    Key(usize),
+}
+
+/// All suspects that happen on some path or may do so, with the slot that is pending, if one is.
+pub(super) fn look_for(
+    program: &Program,
+    shape: &Shape,
+    slots: &Slots,
+    flow: &Flow,
+) -> Vec<(Suspect, Option<usize>, Found)> {
+    let exit = program.steps.len() - 1;
+    let mut subjects: BTreeMap<Subject, Vec<(StepIndex, Suspect)>> = BTreeMap::new();
+    for &suspect in &flow.suspects {
+        let found = match suspect {
+            Suspect::Conflict { step, slot } => Some((Subject::Slot(slot), step)),
+            Suspect::Reuse { step } => match program.steps[step] {
+                Step::Set(key) => slots.wait_of(key).map(|slot| (Subject::Slot(slot), step)),
+                _ => None,
+            },
+            Suspect::DoubleSet { step } | Suspect::EarlyWait { step } => match program.steps[step] {
+                Step::Set(key) | Step::Wait(key) => Some((Subject::Key(key), step)),
+                _ => None,
+            },
+            Suspect::Undrained { key } => Some((Subject::Key(key), exit)),
+            Suspect::Unfinished { pipe } => slots.work_of(pipe).map(|slot| (Subject::Slot(slot), exit)),
+        };
+        if let Some((subject, step)) = found {
+            subjects.entry(subject).or_default().push((step, suspect));
+        }
+    }
+    let of_key = steps_of_keys(program);
+    let mut work = WORK.0.saturating_add(WORK.1.saturating_mul(program.steps.len()));
+    let mut all = Vec::new();
+    for (subject, mut suspects) in subjects {
+        suspects.sort_unstable();
+        let targets: Vec<StepIndex> = suspects.iter().map(|&(step, _)| step).collect();
+        let (mut hits, slot) = match subject {
+            _ if work == 0 => (Hits { gave_up: true, ..Hits::default() }, None),
+            Subject::Slot(slot) => {
+                let pending = Pending::new(program, shape, slots, flow, slot, &targets);
+                (walk(program, shape, &pending, None, &mut work), Some(slot))
+            }
+            Subject::Key(key) => {
+                let tokens = Tokens { program, shape, steps: &of_key[key], targets: &targets };
+                (walk(program, shape, &tokens, 0, &mut work), None)
+            }
+        };
+        for (step, suspect) in suspects {
+            let found = match hits.paths.remove(&step) {
+                Some(path) => Found::On(path),
+                None if hits.gave_up => Found::Undecided,
+                None => continue,
+            };
+            all.push((suspect, slot, found));
+        }
+    }
+    all
+}
+
+/// For each flag its sets and waits, and the exit.
+fn steps_of_keys(program: &Program) -> Vec<Vec<StepIndex>> {
+    let mut of_key = vec![Vec::new(); program.keys.len()];
+    for (at, step) in program.steps.iter().enumerate() {
+        match *step {
+            Step::Set(key) | Step::Wait(key) => of_key[key].push(at),
+            Step::Exit => of_key.iter_mut().for_each(|steps| steps.push(at)),
+            _ => {}
+        }
+    }
+    of_key
+}
+
+/// The first of `steps` from `at` on, unless no target can be reached from there any more.
+fn next(shape: &Shape, steps: &[StepIndex], targets: &[StepIndex], at: StepIndex) -> StepIndex {
+    let step = steps.get(steps.partition_point(|&step| step < at)).copied();
+    step.filter(|&step| is_worth(shape, targets, step)).unwrap_or(usize::MAX)
+}
+
+/// Whether some target can be reached from the step.
+fn is_worth(shape: &Shape, targets: &[StepIndex], step: StepIndex) -> bool {
+    targets.last().is_some_and(|&last| shape.loop_start[step] <= last)
+}
+
+/// Whether an execution of one of a slot's instructions (or a wait) is pending for a viewer at a target: for the pipe
+/// of the instruction that conflicts, for the pipe that sets the flag again, for the scalar pipe at the exit.
+struct Pending<'a> {
+    program: &'a Program,
+    shape: &'a Shape,
+    flow: &'a Flow,
+    slot: Slot,
+    /// Steps that start an execution.
+    starts: &'a [StepIndex],
+    /// Ascending, as everywhere here.
+    targets: &'a [StepIndex],
+    /// For each target the viewer.
+    viewers: Vec<Pipe>,
+}
+
+/// Bit v: viewer v (a pipe, or behind the pipes a flag on its way) cannot tell that the execution is finished. None: it
+/// has not started.
+type Track = Option<Box<[u64]>>;
+
+fn has(track: &[u64], viewer: usize) -> bool {
+    track[viewer / 64] & 1 << (viewer % 64) != 0
+}
+
+fn put(track: &mut [u64], viewer: usize, on: bool) {
+    let bit = 1u64 << (viewer % 64);
+    if on { track[viewer / 64] |= bit } else { track[viewer / 64] &= !bit }
+}
+
+impl<'a> Pending<'a> {
+    fn new(
+        program: &'a Program,
+        shape: &'a Shape,
+        slots: &'a Slots,
+        flow: &'a Flow,
+        index: usize,
+        targets: &'a [StepIndex],
+    ) -> Self {
+        let slot = slots.slots[index];
+        let viewer = |&target: &StepIndex| match (slot.what, program.steps[target]) {
+            (SlotKind::Wait { key }, _) => Some(program.keys[key].src),
+            (_, Step::Exit) => program.scalar,
+            _ => program.pipe_of(target),
+        };
+        // Every suspect has one; a pipe that does not exist sees nothing.
+        let viewers = targets.iter().map(|target| viewer(target).unwrap_or(0)).collect();
+        // While the scalar unit waits nothing later is handed out, so that wait is never pending.
+        let is_over = matches!(slot.what, SlotKind::Wait { .. }) && Some(slot.pipe) == program.scalar;
+        let starts = if is_over { &[] } else { slots.steps_of(index) };
+        Self { program, shape, flow, slot, starts, targets, viewers }
+    }
+
+    /// Executes a step while one execution is watched. Whether it is still of interest.
+    fn watch(&self, at: StepIndex, track: &mut [u64]) -> bool {
+        let (program, own) = (self.program, self.slot.pipe);
+        let pipes = program.pipes.len();
+        match program.steps[at] {
+            // A later set of the flag comes after the set that this wait is in the way of.
+            Step::Set(key) if self.slot.what == (SlotKind::Wait { key }) && self.flow.clear[at] => {
+                return false;
+            }
+            Step::Set(key) => {
+                let flag = pipes + key;
+                let src = program.keys[key].src;
+                let mut pending = src != own && has(track, src);
+                pending |= !self.flow.in_protocol[at] && has(track, flag);
+                put(track, flag, pending);
+            }
+            Step::Wait(key) if self.flow.in_protocol[at] => {
+                let flag = has(track, pipes + key);
+                let dst = program.keys[key].dst;
+                let all = Some(dst) == program.scalar;
+                for pipe in (0..pipes).filter(|&p| all || p == dst) {
+                    let pending = flag && has(track, pipe);
+                    put(track, pipe, pending);
+                }
+                // The flag is down; what comes next in it is decided by the next set.
+                put(track, pipes + key, true);
+            }
+            Step::Barrier(Some(pipe)) if pipe == own => put(track, own, false),
+            Step::Barrier(None) => return false,
+            _ => return true,
+        }
+        // Who once knows that it is finished knows it for ever.
+        self.viewers.iter().any(|&viewer| has(track, viewer))
+    }
+}
+
+impl Property for Pending<'_> {
+    type State = Track;
+
+    fn next(&self, state: &Track, at: StepIndex) -> StepIndex {
+        match state {
+            None => next(self.shape, self.starts, self.targets, at),
+            Some(_) if is_worth(self.shape, self.targets, at) => at,
+            Some(_) => usize::MAX,
+        }
+    }
+
+    fn step(&self, at: StepIndex, state: &mut Track) -> Outcome<Track> {
+        let starts = self.starts.binary_search(&at).is_ok();
+        let Some(track) = state else {
+            let words = (self.program.pipes.len() + self.program.keys.len()).div_ceil(64);
+            let or = starts.then(|| Some(vec![u64::MAX; words].into_boxed_slice()));
+            return Outcome { or, ..Outcome::ON };
+        };
+        let target = self.targets.binary_search(&at);
+        let hit = target.is_ok_and(|index| has(track, self.viewers[index]));
+        // Of two executions the later one is pending for whomever the earlier one is: that path is tried as well.
+        Outcome { hit, on: !starts && self.watch(at, track), or: None }
+    }
+
+    fn covers(&self, state: &Track, other: &Track) -> bool {
+        match (state, other) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.iter().zip(b).all(|(a, b)| b & !a == 0),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a flag is set while it is set, waited for while it is not, or left set at the exit, in program order. The
+/// state is the number of sets minus waits.
+struct Tokens<'a> {
+    program: &'a Program,
+    shape: &'a Shape,
+    /// The flag's sets and waits, and the exit.
+    steps: &'a [StepIndex],
+    targets: &'a [StepIndex],
+}
+
+/// Tokens beyond which their number is not known any more.
+const MANY_TOKENS: i16 = 64;
+
+impl Property for Tokens<'_> {
+    type State = i16;
+
+    fn next(&self, _: &i16, at: StepIndex) -> StepIndex {
+        next(self.shape, self.steps, self.targets, at)
+    }
+
+    fn step(&self, at: StepIndex, count: &mut i16) -> Outcome<i16> {
+        let before = *count;
+        let (broken, change) = match self.program.steps[at] {
+            Step::Set(_) => (before > 0, 1),
+            Step::Wait(_) => (before <= 0, -1),
+            _ => (before > 0, 0),
+        };
+        let hit = broken && self.targets.binary_search(&at).is_ok();
+        *count = (before + change).clamp(-MANY_TOKENS, MANY_TOKENS);
+        // From many it can be one less, and still many.
+        let or = (change != 0 && before.abs() == MANY_TOKENS && *count != before).then_some(before);
+        Outcome { hit, or, ..Outcome::ON }
+    }
+}
