@@ -204,7 +204,7 @@ fn summary(judged: &Judged) -> String {
         line("broken", named(&|v| v == Verdict::Broken));
         line("assumed", program.assumptions.join("; "));
         for (rule, more) in &judgement.more {
-            text += &format!("  {more} more {} that were not looked into\n", rule.name());
+            text += &format!("  {more} more {}\n", rule.name());
         }
     }
     text

@@ -217,13 +217,13 @@ pub fn verify(program: &Program, model: FlagModel) -> Judgement {
     let slots = Slots::new(program);
     let flow = flow::flow(program, &slots);
     let shape = Shape::new(program);
-    let mut judge = Judge { program, slots, flow, shape, model, findings: Vec::new() };
+    let mut judge = Judge { program, slots, flow, shape, model, findings: Vec::new(), more: BTreeMap::new() };
     judge.faults();
     judge.suspects();
     judge.imbalances();
     let sampled = judge.deadlock();
 
-    let Judge { mut findings, .. } = judge;
+    let Judge { mut findings, mut more, .. } = judge;
     findings.sort_by_key(|f| (f.second, f.rule, f.first, f.key, std::cmp::Reverse(f.grade), f.memory));
     // Several accesses of one pair of statements are one finding.
     findings.dedup_by(|a, b| (a.rule, a.first, a.second, a.key) == (b.rule, b.first, b.second, b.key));
@@ -240,14 +240,15 @@ pub fn verify(program: &Program, model: FlagModel) -> Judgement {
         };
         (rule, verdict)
     });
-    let mut count = BTreeMap::<Rule, usize>::new();
+    let mut told = BTreeMap::<Rule, usize>::new();
     findings.retain(|f| {
-        let count = count.entry(f.rule).or_default();
-        *count += 1;
-        *count <= MAX_FINDINGS
+        let told = told.entry(f.rule).or_default();
+        *told += 1;
+        if *told > MAX_FINDINGS {
+            *more.entry(f.rule).or_default() += 1;
+        }
+        *told <= MAX_FINDINGS
     });
-    let more = count.into_iter().filter(|&(_, n)| n > MAX_FINDINGS);
-    let more = more.map(|(rule, n)| (rule, n - MAX_FINDINGS)).collect();
     Judgement { findings, more, verdicts: verdicts.to_vec() }
 }
 
@@ -258,6 +259,7 @@ struct Judge<'a> {
     shape: Shape,
     model: FlagModel,
     findings: Vec<Finding>,
+    more: BTreeMap<Rule, usize>,
 }
 
 impl Judge<'_> {
@@ -304,7 +306,8 @@ impl Judge<'_> {
     /// What the dataflow could not exclude, as far as it happens on a path.
     fn suspects(&mut self) {
         let exit = self.program.steps.len() - 1;
-        for (suspect, slot, found) in suspects::look_for(self.program, &self.shape, &self.slots, &self.flow) {
+        let all = suspects::look_for(self.program, &self.shape, &self.slots, &self.flow, MAX_FINDINGS);
+        for (suspect, slot, found) in all {
             let key = |step: StepIndex| match self.program.steps[step] {
                 Step::Set(key) | Step::Wait(key) => Some(key),
                 _ => None,
@@ -357,6 +360,10 @@ impl Judge<'_> {
             Found::On(path) => {
                 let first = path.telling_steps().rev().skip(1).find(|&step| is_first(step));
                 (Some(path), first)
+            }
+            Found::Somewhere => {
+                *self.more.entry(rule).or_default() += 1;
+                return;
             }
             Found::Undecided => {
                 let mut all = (0..second).rev().chain(second..program.steps.len());

@@ -29,6 +29,11 @@ pub(super) trait Property {
     /// Executes a step. Steps of control flow are not asked about.
     fn step(&self, at: StepIndex, state: &mut Self::State) -> Outcome<Self::State>;
 
+    /// Whether the state stays as it is on every way, so that none matters.
+    fn is_idle(&self, _state: &Self::State) -> bool {
+        false
+    }
+
     /// Whether whatever `other` hits is hit by `state` as well.
     fn covers(&self, state: &Self::State, other: &Self::State) -> bool {
         state == other
@@ -54,19 +59,21 @@ impl<S> Outcome<S> {
 /// What a walk found.
 #[derive(Debug, Default)]
 pub(super) struct Hits {
-    /// Targets with a shortest path to each.
-    pub(super) paths: BTreeMap<StepIndex, Path>,
+    /// Targets that are hit, the first ones of them with a shortest path.
+    pub(super) paths: BTreeMap<StepIndex, Option<Path>>,
     /// Whether the walk was given up: other targets may be hit too.
     pub(super) gave_up: bool,
 }
 
-/// Walks the program from `start`. `work` is how many steps may be executed; what is left is left in it.
+/// Walks the program from `start`. `work` is how many steps may be executed; what is left is left in it. At most `shown`
+/// paths are given.
 pub(super) fn walk<P: Property>(
     program: &Program,
     shape: &Shape,
     property: &P,
     start: P::State,
     work: &mut usize,
+    shown: usize,
 ) -> Hits {
     let mut walker = Walker {
         program,
@@ -81,7 +88,8 @@ pub(super) fn walk<P: Property>(
     let thread = Thread { state: start, cost: 0, link: NOTHING, run: 0 };
     walker.range(0, program.steps.len(), vec![thread], &mut found);
     *work = walker.work;
-    let paths = found.iter().map(|(&target, &(_, link))| (target, walker.path(link))).collect();
+    let path = |(index, (&target, &(_, link)))| (target, (index < shown).then(|| walker.path(link)));
+    let paths = found.iter().enumerate().map(path).collect();
     Hits { paths, gave_up: walker.work == 0 }
 }
 
@@ -107,7 +115,8 @@ struct Thread<S> {
     state: S,
     cost: u64,
     link: Link,
-    /// The steps from here to where the walk is belong to the path, and are not in the links yet.
+    /// The steps from here to where the walk is belong to the path, and are not in the links yet; of an idle state, the
+    /// shortest way from here.
     run: StepIndex,
 }
 
@@ -176,16 +185,19 @@ impl<P: Property> Walker<'_, P> {
         self.work = self.work.saturating_sub(threads.len());
         let mut more = Vec::new();
         threads.retain_mut(|thread| {
+            let was_idle = self.property.is_idle(&thread.state);
             let Outcome { hit, on, or } = self.property.step(at, &mut thread.state);
             thread.cost += 1;
-            if hit {
-                let link = self.links.len() as Link;
-                if offer(found, at, thread.cost, link) {
-                    self.links.push((thread.link, Part::Piece(Piece::Run { from: thread.run, to: at + 1 })));
-                }
+            if hit && offer(found, at, thread.cost, self.links.len() as Link) {
+                self.links.push((thread.link, Part::Piece(Piece::Run { from: thread.run, to: at + 1 })));
             }
             if let Some(state) = or {
-                more.push(Thread { state, ..thread.clone() });
+                let mut other = Thread { state, ..thread.clone() };
+                if was_idle {
+                    other.link = self.idled(thread, at);
+                    other.run = at;
+                }
+                more.push(other);
             }
             on
         });
@@ -214,20 +226,50 @@ impl<P: Property> Walker<'_, P> {
         mut threads: Vec<Thread<P::State>>,
         found: &mut Found,
     ) -> Vec<Thread<P::State>> {
-        threads.iter_mut().for_each(|t| t.cost += 1);
+        let idle = self.idle(&threads);
+        for thread in &mut threads {
+            self.flush(thread, begin, begin + 1);
+            thread.link = self.link(thread.link, Part::Piece(Piece::Run { from: begin, to: begin + 1 }));
+            thread.cost += 1;
+        }
         let mut other = threads.clone();
-        let mut then = self.range(begin + 1, middle, threads, found);
-        for thread in &mut then {
+        other.iter_mut().for_each(|thread| thread.run = middle + 1);
+        let mut all = self.range(begin + 1, middle, threads, found);
+        for thread in &mut all {
+            self.flush(thread, middle, middle);
             thread.cost += 1;
             self.flush(thread, middle + 1, end);
         }
-        for thread in &mut other {
-            self.flush(thread, begin + 1, middle + 1);
-        }
-        then.extend(self.range(middle + 1, end, other, found));
-        then.iter_mut().for_each(|t| t.cost += 1);
-        self.thin_out(&mut then);
-        then
+        let mut other = self.range(middle + 1, end, other, found);
+        other.iter_mut().for_each(|thread| self.flush(thread, end, end));
+        all.append(&mut other);
+        all.iter_mut().for_each(|thread| thread.cost += 1);
+        self.rest(idle, begin, end + 1, &mut all);
+        self.thin_out(&mut all);
+        all
+    }
+
+    fn idle(&self, threads: &[Thread<P::State>]) -> Option<Thread<P::State>> {
+        threads.iter().find(|t| self.property.is_idle(&t.state)).cloned()
+    }
+
+    /// The links of an idle thread up to `at`.
+    fn idled(&mut self, thread: &Thread<P::State>, at: StepIndex) -> Link {
+        let way = Piece::Leap { from: thread.run, to: at };
+        if thread.run < at { self.link(thread.link, Part::Piece(way)) } else { thread.link }
+    }
+
+    /// Behind a construct, an idle thread is where any way through it leads to.
+    fn rest(
+        &self,
+        idle: Option<Thread<P::State>>,
+        from: StepIndex,
+        to: StepIndex,
+        threads: &mut Vec<Thread<P::State>>,
+    ) {
+        let Some(idle) = idle else { return };
+        threads.retain(|t| !self.property.is_idle(&t.state));
+        threads.push(Thread { cost: idle.cost + self.shape.between(from, to), ..idle });
     }
 
     fn whole_loop(
@@ -237,6 +279,7 @@ impl<P: Property> Walker<'_, P> {
         found: &mut Found,
     ) -> Vec<Thread<P::State>> {
         let Step::LoopBegin { end, .. } = self.program.steps[begin] else { return threads };
+        let idle = self.idle(&threads);
         let mut out = Vec::new();
         for mut thread in threads {
             let summary = self.loop_summary(begin, &thread.state);
@@ -247,6 +290,7 @@ impl<P: Property> Walker<'_, P> {
                 out.push(Thread { state: state.clone(), cost: thread.cost + cost, link, run: end + 1 });
             }
         }
+        self.rest(idle, begin, end + 1, &mut out);
         self.thin_out(&mut out);
         out
     }
@@ -328,15 +372,19 @@ impl<P: Property> Walker<'_, P> {
 
     /// Puts the steps up to `to` into the links of a thread, which goes on at `next`.
     fn flush(&mut self, thread: &mut Thread<P::State>, to: StepIndex, next: StepIndex) {
-        if thread.run < to {
+        if self.property.is_idle(&thread.state) {
+            thread.link = self.idled(thread, to);
+        } else if thread.run < to {
             thread.link = self.link(thread.link, Part::Piece(Piece::Run { from: thread.run, to }));
         }
         thread.run = next;
     }
 
     fn leap(&mut self, thread: &mut Thread<P::State>, at: StepIndex, to: StepIndex) {
-        self.flush(thread, at, to);
-        thread.link = self.link(thread.link, Part::Piece(Piece::Leap { from: at, to }));
+        if !self.property.is_idle(&thread.state) {
+            self.flush(thread, at, to);
+            thread.link = self.link(thread.link, Part::Piece(Piece::Leap { from: at, to }));
+        }
         thread.cost += self.shape.between(at, to);
     }
 

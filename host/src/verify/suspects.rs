@@ -19,6 +19,8 @@ const WORK: (usize, usize) = (20_000_000, 400);
 pub(super) enum Found {
     /// It happens on this path, whose last step is the one it happens at.
     On(Path),
+    /// It happens on some path. So do many of its kind before it.
+    Somewhere,
     /// Not known.
     Undecided,
 }
@@ -30,12 +32,14 @@ enum Subject {
     Key(usize),
 }
 
-/// All suspects that happen on some path or may do so, with the slot that is pending, if one is.
+/// All suspects that happen on some path or may do so, with the slot that is pending, if one is. Of each slot and flag
+/// the first `shown` are given a path.
 pub(super) fn look_for(
     program: &Program,
     shape: &Shape,
     slots: &Slots,
     flow: &Flow,
+    shown: usize,
 ) -> Vec<(Suspect, Option<usize>, Found)> {
     let exit = program.steps.len() - 1;
     let mut subjects: BTreeMap<Subject, Vec<(StepIndex, Suspect)>> = BTreeMap::new();
@@ -63,20 +67,21 @@ pub(super) fn look_for(
     for (subject, mut suspects) in subjects {
         suspects.sort_unstable();
         let targets: Vec<StepIndex> = suspects.iter().map(|&(step, _)| step).collect();
-        let (mut hits, slot) = match subject {
+        let (hits, slot) = match subject {
             _ if work == 0 => (Hits { gave_up: true, ..Hits::default() }, None),
             Subject::Slot(slot) => {
                 let pending = Pending::new(program, shape, slots, flow, slot, &targets);
-                (walk(program, shape, &pending, None, &mut work), Some(slot))
+                (walk(program, shape, &pending, None, &mut work, shown), Some(slot))
             }
             Subject::Key(key) => {
                 let tokens = Tokens { program, shape, steps: &of_key[key], targets: &targets };
-                (walk(program, shape, &tokens, 0, &mut work), None)
+                (walk(program, shape, &tokens, 0, &mut work, shown), None)
             }
         };
         for (step, suspect) in suspects {
-            let found = match hits.paths.remove(&step) {
-                Some(path) => Found::On(path),
+            let found = match hits.paths.get(&step) {
+                Some(Some(path)) => Found::On(path.clone()),
+                Some(None) => Found::Somewhere,
                 None if hits.gave_up => Found::Undecided,
                 None => continue,
             };
@@ -206,6 +211,10 @@ impl Property for Pending<'_> {
             Some(_) if is_worth(self.shape, self.targets, at) => at,
             Some(_) => usize::MAX,
         }
+    }
+
+    fn is_idle(&self, state: &Track) -> bool {
+        state.is_none()
     }
 
     fn step(&self, at: StepIndex, state: &mut Track) -> Outcome<Track> {
