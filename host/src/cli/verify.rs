@@ -3,12 +3,14 @@
 //! What must hold: the judgement goes to the standard output, findings for people to the standard error; findings that
 //! are denied (by default the errors) make the exit code 1, and so does an input that cannot be judged.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use pipewright_abi::ir::ModuleData;
 use pipewright_abi::target::TargetData;
 
+use super::batch::{Input, in_order, kernels};
 use super::{Failure, PluginArguments, is_stream, output, print_reports, read};
 use crate::diagnostic::{Report, Source};
 use crate::lower::addresses::lower_all;
@@ -20,8 +22,8 @@ use crate::{lower, plugin, syntax, target};
 /// Arguments of `pipewright verify`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Kernels to judge; `-` is the standard input
-    #[arg(value_name = "IN.pto", required = true)]
+    /// Kernels to judge, and folders of kernels; `-` is the standard input
+    #[arg(value_name = "PATH", required = true)]
     inputs: Vec<PathBuf>,
     /// The pipeline whose plan is judged, where a function does not carry flags of its own
     #[arg(long, short, value_name = "NAME|FILE", default_value = "a3")]
@@ -102,15 +104,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let mut failed = false;
     let mut all = Vec::new();
-    for input in &arguments.inputs {
-        match judge_input(input, &pipeline, &target, model) {
+    let inputs = kernels(&arguments.inputs)?;
+    let work = |input: &Input| judge_input(&input.path, &pipeline, &target, model);
+    in_order("verifying", &inputs, work, |_, result| {
+        match result {
             Ok(judged) => all.push(judged),
             Err(reports) => {
                 print_reports(&reports);
                 failed = true;
             }
         }
-    }
+        ControlFlow::Continue(())
+    });
     let complete = !failed;
     for judged in &all {
         failed |= judged.functions.iter().any(|(_, j)| j.worst() >= Some(denied));

@@ -401,7 +401,7 @@ impl Judge<'_> {
             let detail = if is_loop {
                 format!("each trip changes it by {} tokens", net[0])
             } else {
-                format!("one arm changes it by {}, the other by {} tokens", net[0], net[1])
+                format!("the then part changes it by {} tokens, the else part by {}", net[0], net[1])
             };
             let key = Some(self.program.keys[found.key]);
             let path = Some(self.shape.path_to(self.program, found.construct));

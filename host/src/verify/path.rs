@@ -42,15 +42,17 @@ impl Path {
         self.steps_of(program, 0)
     }
 
-    /// The steps from the last execution of `first` on; all of them if the path does not show it.
-    pub fn steps_since(&self, program: &Program, first: Option<StepIndex>) -> Vec<StepIndex> {
-        let holds = |piece: &Piece| match (*piece, first) {
-            (Piece::Run { from, to }, Some(first)) => (from..to).contains(&first),
-            _ => false,
+    /// The steps from the last execution of `first` before the path's last step on; all if the path does not tell it.
+    pub fn steps_since(&self, program: &Program, first: StepIndex) -> Vec<StepIndex> {
+        let last = self.pieces.len().saturating_sub(1);
+        let holds = |&index: &usize| match self.pieces[index] {
+            Piece::Run { from, to } => (from..to - usize::from(index == last)).contains(&first),
+            Piece::Leap { .. } => false,
         };
-        let start = self.pieces.iter().rposition(holds).unwrap_or(0);
+        let start = (0..self.pieces.len()).rev().find(holds).unwrap_or(0);
         let mut steps = self.steps_of(program, start);
-        if let Some(at) = steps.iter().rposition(|&step| Some(step) == first) {
+        let before = &steps[..steps.len().saturating_sub(1)];
+        if let Some(at) = before.iter().rposition(|&step| step == first) {
             steps.drain(..at);
         }
         steps

@@ -60,7 +60,8 @@ impl<'a> Render<'a> {
             Step::Set(key) => format!("set {}", program.key_name(program.keys[key])),
             Step::Wait(key) => format!("wait {}", program.key_name(program.keys[key])),
             Step::Barrier(pipe) => format!("barrier {}", pipe.map_or("ALL", |p| &program.pipes[p])),
-            Step::Opaque => "flag without effect".into(),
+            // A plan's flag that got no id; in the source, it is the operation.
+            Step::Opaque if origin.place != Place::Itself => "flag without an id".into(),
             Step::Exit => return "return".into(),
             _ => {
                 let name = if at.is_empty() { format!("step {step}") } else { at };
@@ -202,7 +203,7 @@ impl<'a> Render<'a> {
         let steps = match (finding.rule, finding.first) {
             (Rule::Deadlock | Rule::UnbalancedPath, _) => return Vec::new(),
             (_, None) => path.telling_steps().collect(),
-            (_, first) => path.steps_since(program, first),
+            (_, Some(first)) => path.steps_since(program, first),
         };
         let pipes: Vec<_> = match finding.key {
             Some(key) => vec![key.src, key.dst],
@@ -241,7 +242,8 @@ impl<'a> Render<'a> {
     /// What happens at the end of those events.
     fn conclusion(&self, finding: &Finding) -> Option<String> {
         let second = self.step(finding.second);
-        let first = finding.first.map(|f| self.step(f));
+        let same = finding.first == Some(finding.second);
+        let first = finding.first.map(|f| if same { "its earlier execution".into() } else { self.step(f) });
         match (finding.rule, first) {
             (Rule::DataRace | Rule::MissingBarrier, Some(first)) => {
                 Some(format!("nothing makes {second} wait until {first} is done"))
@@ -262,9 +264,13 @@ impl<'a> Render<'a> {
             super::Grade::Warning => Severity::Warning,
             super::Grade::Error => Severity::Error,
         };
-        for (step, role) in [(Some(finding.second), "second"), (finding.first, "first")] {
-            let Some((step, location)) = step.and_then(|s| Some((s, self.location(s)?))) else { continue };
-            let role = if finding.first.is_some() { format!("{role}: ") } else { String::new() };
+        let labels = match finding.first {
+            None => vec![(finding.second, "")],
+            Some(first) if first == finding.second => vec![(first, "first, and in a later trip second: ")],
+            Some(first) => vec![(finding.second, "second: "), (first, "first: ")],
+        };
+        for (step, role) in labels {
+            let Some(location) = self.location(step) else { continue };
             diagnostic = diagnostic.label(location.span, format!("{role}{}", self.step(step)));
         }
         let mut help = String::new();
