@@ -15,6 +15,7 @@ use pipewright_abi::plan::{Anchor, NO_EVENT, SyncPlan};
 use pipewright_abi::target::{Target, pipe_flag};
 use pipewright_abi::{BlockId, GroupId, NodeId, OpId, PipeId, Range, StrId, TextRange, ValueId};
 
+use super::carried::{Carried, Handover, yielded};
 use super::memory::Memory;
 use super::program::{Access, Builder, Fault, Key, Origin, Place, Program, Trips};
 
@@ -33,18 +34,27 @@ pub fn programs(
     plan: &SyncPlan,
     target: &Target<'_>,
 ) -> Vec<Program> {
-    let mut walk =
-        Walk { module, kernel, items: Vec::new(), core: Core::Any, cores: Vec::new(), notes: Vec::new() };
+    let mut walk = Walk {
+        module,
+        kernel,
+        items: Vec::new(),
+        core: Core::Any,
+        cores: Vec::new(),
+        notes: Vec::new(),
+        handovers: Vec::new(),
+    };
     walk.function();
-    let Walk { items, cores, notes, .. } = walk;
+    let Walk { items, cores, notes, handovers, .. } = walk;
+    let carried = module.map_or_else(Carried::default, |m| Carried::new(m, target, &handovers));
     let judged: Vec<Core> = if cores.len() < 2 { vec![Core::Any] } else { cores };
     judged
         .into_iter()
         .map(|core| {
             let mut maker = Maker::new(module, kernel, plan, target, core);
+            maker.carried = Some(&carried).filter(|carried| !carried.is_empty());
             notes.iter().for_each(|note| maker.builder.assume(note.clone()));
             for item in items.iter().filter(|i| core == Core::Any || i.core == Core::Any || i.core == core) {
-                maker.item(item.what);
+                maker.item(item.what, &handovers);
             }
             maker.finish()
         })
@@ -72,6 +82,8 @@ enum What {
     Op(OpId),
     /// Where the `while` that begins at this node tests its condition.
     Test(NodeId),
+    /// Values take over what others stand for: index of a handover.
+    Handover(usize),
 }
 
 /// Puts nodes and other operations into program order.
@@ -84,6 +96,7 @@ struct Walk<'a> {
     cores: Vec<Core>,
     /// What is not modelled.
     notes: Vec<String>,
+    handovers: Vec<Handover>,
 }
 
 impl Walk<'_> {
@@ -118,23 +131,35 @@ impl Walk<'_> {
             let own: &[NodeId] = nodes.get(&op).map_or(&[], Vec::as_slice);
             match (module.op_name(op), own) {
                 ("scf.for", &[begin, end]) => {
+                    let args: Vec<ValueId> = arguments(module, op, 0).into_iter().skip(1).collect();
+                    self.hand_over(args.clone(), initial(module, op, 3));
                     self.push(What::Node(begin));
                     self.bodies(op, nodes);
+                    self.hand_over(args.clone(), yielded(module, module.entry_block(op, 0)));
                     self.push(What::Node(end));
+                    self.hand_over(module.results(op), args);
                 }
                 ("scf.while", &[begin, end]) => {
+                    self.hand_over(arguments(module, op, 0), initial(module, op, 0));
                     self.push(What::Node(begin));
                     self.body(op, 0, nodes);
+                    let passed: Vec<ValueId> =
+                        yielded(module, module.entry_block(op, 0)).into_iter().skip(1).collect();
+                    let takers = arguments(module, op, 1).into_iter().chain(module.results(op));
+                    self.hand_over(takers, passed.iter().chain(&passed).copied());
                     self.push(What::Test(begin));
                     self.body(op, 1, nodes);
+                    self.hand_over(arguments(module, op, 0), yielded(module, module.entry_block(op, 1)));
                     self.push(What::Node(end));
                 }
                 ("scf.if", &[begin, then_end, middle, else_end, end]) => {
                     self.push(What::Node(begin));
                     self.body(op, 0, nodes);
+                    self.hand_over(module.results(op), yielded(module, module.entry_block(op, 0)));
                     self.push(What::Node(then_end));
                     self.push(What::Node(middle));
                     self.body(op, 1, nodes);
+                    self.hand_over(module.results(op), yielded(module, module.entry_block(op, 1)));
                     self.push(What::Node(else_end));
                     self.push(What::Node(end));
                 }
@@ -167,6 +192,12 @@ impl Walk<'_> {
         }
     }
 
+    fn hand_over(&mut self, to: impl IntoIterator<Item = ValueId>, from: impl IntoIterator<Item = ValueId>) {
+        let Some(module) = self.module else { return };
+        self.push(What::Handover(self.handovers.len()));
+        self.handovers.push(Handover::new(module, to, from));
+    }
+
     fn bodies(&mut self, op: OpId, nodes: &HashMap<OpId, Vec<NodeId>>) {
         let count = self.module.map_or(0, |m| m.bodies(op).len());
         (0..count).for_each(|index| self.body(op, index, nodes));
@@ -186,6 +217,16 @@ impl Walk<'_> {
     }
 }
 
+/// The arguments of an operation's region.
+fn arguments(module: &Module<'_>, op: OpId, region: usize) -> Vec<ValueId> {
+    module.entry_block(op, region).get().map_or_else(Vec::new, |block| module.block_args(block).collect())
+}
+
+/// The operands of a loop from the `first` on: what its arguments stand for in the first trip.
+fn initial(module: &Module<'_>, op: OpId, first: usize) -> Vec<ValueId> {
+    module.operands(op).iter().skip(first).map(|o| o.value).collect()
+}
+
 /// Makes the steps of one core.
 struct Maker<'a> {
     module: Option<&'a Module<'a>>,
@@ -198,6 +239,8 @@ struct Maker<'a> {
     memories: Vec<Option<Option<usize>>>,
     /// Whether the flags that are added now are the source's, not a plan's.
     written: bool,
+    /// The carried tiles, if there are any.
+    carried: Option<&'a Carried>,
 }
 
 impl<'a> Maker<'a> {
@@ -229,6 +272,7 @@ impl<'a> Maker<'a> {
             bystanders: kernel.bystanders.iter().map(|b| (b.op, b.accesses)).collect(),
             memories: vec![None; kernel.regions.len()],
             written: false,
+            carried: None,
         }
     }
 
@@ -263,8 +307,15 @@ impl<'a> Maker<'a> {
         spans.into_iter().find(|s| s.start < s.end).unwrap_or_default()
     }
 
-    fn item(&mut self, what: What) {
+    fn item(&mut self, what: What, handovers: &[Handover]) {
         match what {
+            What::Handover(index) => {
+                let (Some(module), Some(carried)) = (self.module, self.carried) else { return };
+                let bindings = carried.bindings(module, self.target, &handovers[index]);
+                if !bindings.is_empty() {
+                    self.builder.bind(&bindings);
+                }
+            }
             What::Node(id) => self.node(id),
             What::Op(op) => self.op(op),
             What::Test(begin) => {
@@ -282,7 +333,7 @@ impl<'a> Maker<'a> {
         self.builder.origin = Origin { node: id, span: self.span(node.op), ..Default::default() };
         match node.kind {
             node_kind::INSTRUCTION => {
-                let accesses = self.accesses(node.accesses);
+                let accesses = self.accesses(node.op, node.accesses);
                 let pipe = node.pipe.index();
                 if pipe < self.target.t.pipes.len() {
                     self.builder.instruction(pipe, &accesses);
@@ -400,7 +451,7 @@ impl<'a> Maker<'a> {
             _ if DESCRIPTION_OPS.contains(&name) => {}
             _ => {
                 let Some(&accesses) = self.bystanders.get(&op) else { return };
-                let accesses = self.accesses(accesses);
+                let accesses = self.accesses(op, accesses);
                 let pipe = match self.builder.program().scalar {
                     Some(scalar) if SCALAR_OPS.contains(&name) => scalar,
                     _ => self.builder.unknown_pipe(),
@@ -430,14 +481,26 @@ impl<'a> Maker<'a> {
         text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().ok()
     }
 
-    fn accesses(&mut self, range: Range) -> Vec<Access> {
+    fn accesses(&mut self, op: OpId, range: Range) -> Vec<Access> {
         let mut out: Vec<Access> = Vec::new();
         for &KernelAccess { region, mode } in range.of(self.kernel.accesses) {
             let Some(memory) = self.memory(region.index()) else { continue };
+            let root = self.kernel.roots.get(self.kernel.regions[region.index()].root.index());
             for (bit, write) in [(access_mode::READ, false), (access_mode::WRITE, true)] {
-                let access = Access { memory, write };
-                if mode & bit != 0 && !out.contains(&access) {
-                    out.push(access);
+                if mode & bit == 0 {
+                    continue;
+                }
+                let mut choices = Vec::new();
+                if let (Some(module), Some(carried), Some(root)) = (self.module, self.carried, root) {
+                    choices = carried.choices(module, self.target, op, root.value, write);
+                }
+                let only: Vec<_> =
+                    if choices.is_empty() { vec![None] } else { choices.into_iter().map(Some).collect() };
+                for only in only {
+                    let access = Access { memory, write, only };
+                    if !out.contains(&access) {
+                        out.push(access);
+                    }
                 }
             }
         }

@@ -159,7 +159,7 @@ impl Slots {
 
 /// Whether accesses of overlapping memory must be ordered: one writes, or two pipes read an accumulator. What the
 /// scalar unit does itself is in order.
-fn conflict(program: &Program, a: Slot, b: Slot) -> bool {
+pub(super) fn conflict(program: &Program, a: Slot, b: Slot) -> bool {
     let (SlotKind::Access { memory, write: a_writes }, SlotKind::Access { write: b_writes, .. }) =
         (a.what, b.what)
     else {

@@ -7,6 +7,7 @@
 
 mod balance;
 pub mod build;
+mod carried;
 mod flow;
 mod hang;
 pub mod memory;
@@ -21,8 +22,8 @@ use std::collections::BTreeMap;
 
 use flow::{SlotKind, Slots, Suspect};
 pub use path::COUNTED_TRIPS;
-use path::{Path, Shape};
-use program::{Fault, Key, Program, Step, StepIndex};
+use path::{First, Path, Shape};
+use program::{Buffer, Fault, Key, Program, Step, StepIndex, UNBOUND};
 use suspects::Found;
 pub use witness::{Location, Render};
 
@@ -158,6 +159,9 @@ pub struct Finding {
     pub grade: Grade,
     /// The earlier of the two statements in program order on the path, if there are two.
     pub first: Option<StepIndex>,
+    /// How often the path executes `first` again, before its end, without it being the one that is meant: it then has
+    /// to do with other memory.
+    pub later: usize,
     /// The statement at which it happens.
     pub second: StepIndex,
     /// The flag, for the rules about flags.
@@ -294,6 +298,7 @@ impl Judge<'_> {
                 rule,
                 grade,
                 first: None,
+                later: 0,
                 second: step,
                 key,
                 memory: None,
@@ -350,15 +355,19 @@ impl Judge<'_> {
         slot: Option<usize>,
     ) {
         let program = self.program;
-        let is_first = |step: StepIndex| match (slot, key) {
-            (Some(slot), _) => self.slots.of(step).contains(&slot),
+        let is_first = |step: StepIndex, buffers: &[Buffer]| match (slot, key) {
+            (Some(slot), _) => {
+                self.slots.of(step).contains(&slot)
+                    && suspects::is_in_slot(program, step, self.slots.slots[slot], buffers)
+            }
             (None, Some(key)) if rule == Rule::WaitBeforeSet => program.steps[step] == Step::Wait(key),
             (None, Some(key)) => program.steps[step] == Step::Set(key),
             _ => false,
         };
+        let mut buffers = vec![UNBOUND; program.carried];
         let (path, first) = match found {
             Found::On(path) => {
-                let first = path.telling_steps().rev().skip(1).find(|&step| is_first(step));
+                let first = path.last(program, &mut buffers, is_first);
                 (Some(path), first)
             }
             Found::Somewhere => {
@@ -367,14 +376,15 @@ impl Judge<'_> {
             }
             Found::Undecided => {
                 let mut all = (0..second).rev().chain(second..program.steps.len());
-                (None, all.find(|&step| is_first(step)))
+                (None, all.find(|&step| is_first(step, &[])).map(|step| First { step, later: 0 }))
             }
         };
         let memory = slot.and_then(|slot| match self.slots.slots[slot].what {
             SlotKind::Access { memory, write } => {
                 let theirs = &program.memories[memory];
                 let touches = |a: &&program::Access| program.memories[a.memory].overlaps(theirs);
-                let mine = program.accesses_of(second).iter().filter(touches);
+                let happens = |a: &&program::Access| path.is_none() || a.happens(&buffers);
+                let mine = program.accesses_of(second).iter().filter(touches).filter(happens);
                 // Of several accesses the one that makes it a conflict for sure.
                 let mine = mine.max_by_key(|a| (a.write || write, a.write))?;
                 Some([memory, mine.memory])
@@ -391,7 +401,8 @@ impl Judge<'_> {
             _ => Grade::Error,
         };
         let key = key.map(|k| program.keys[k]);
-        self.findings.push(Finding { rule, grade, first, second, key, memory, detail, path });
+        let (first, later) = first.map_or((None, 0), |f| (Some(f.step), f.later));
+        self.findings.push(Finding { rule, grade, first, later, second, key, memory, detail, path });
     }
 
     fn imbalances(&mut self) {
@@ -410,6 +421,7 @@ impl Judge<'_> {
                 rule,
                 grade,
                 first: None,
+                later: 0,
                 second: found.construct,
                 key,
                 memory: None,
@@ -464,7 +476,8 @@ impl Judge<'_> {
         };
         let first = hang.stuck.get(1).copied();
         let (rule, grade, path) = (Rule::Deadlock, Grade::Error, Some(Path::of(&hang.path)));
-        self.findings.push(Finding { rule, grade, first, second, key, memory: None, detail, path });
+        let later = 0;
+        self.findings.push(Finding { rule, grade, first, later, second, key, memory: None, detail, path });
         None
     }
 }

@@ -3,7 +3,7 @@
 //! [`Shape`] knows the nesting of a program, and for each of its parts the shortest way through. What must hold: the
 //! steps of a path follow each other as the program allows, and begin at its start.
 
-use super::program::{Program, Step, StepIndex};
+use super::program::{Buffer, Program, Step, StepIndex};
 
 /// Trips up to which a known number of trips is counted exactly.
 pub const COUNTED_TRIPS: u8 = 4;
@@ -12,6 +12,14 @@ pub const COUNTED_TRIPS: u8 = 4;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Path {
     pub(super) pieces: Vec<Piece>,
+}
+
+/// A statement on a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct First {
+    pub(super) step: StepIndex,
+    /// How often it is executed again before the path's end.
+    pub(super) later: usize,
 }
 
 /// A part of a path.
@@ -42,8 +50,38 @@ impl Path {
         self.steps_of(program, 0)
     }
 
-    /// The steps from the last execution of `first` before the path's last step on; all if the path does not tell it.
-    pub fn steps_since(&self, program: &Program, first: StepIndex) -> Vec<StepIndex> {
+    /// The last step before the path's end that is asked for, given what the carried tiles stand for then. `buffers`
+    /// becomes what they stand for at the end.
+    pub(super) fn last(
+        &self,
+        program: &Program,
+        buffers: &mut [Buffer],
+        is_wanted: impl Fn(StepIndex, &[Buffer]) -> bool,
+    ) -> Option<First> {
+        let mut found: Option<First> = None;
+        let count = self.telling_steps().count();
+        for step in self.telling_steps().take(count.saturating_sub(1)) {
+            if is_wanted(step, buffers) {
+                found = Some(First { step, later: 0 });
+            } else if let Some(first) = found.as_mut().filter(|first| first.step == step) {
+                first.later += 1;
+            }
+            program.rebind(step, buffers);
+        }
+        found
+    }
+
+    /// The steps from an execution of `first` before the path's last step on: the last one but `later` of them. All if
+    /// the path does not tell it.
+    pub fn steps_since(&self, program: &Program, first: StepIndex, later: usize) -> Vec<StepIndex> {
+        if later > 0 {
+            let mut steps = self.steps(program);
+            let before = &steps[..steps.len().saturating_sub(1)];
+            let at = before.iter().enumerate().rev().filter(|(_, step)| **step == first).nth(later);
+            steps.drain(..at.map_or(0, |(at, _)| at));
+            return steps;
+        }
+
         let last = self.pieces.len().saturating_sub(1);
         let holds = |&index: &usize| match self.pieces[index] {
             Piece::Run { from, to } => (from..to - usize::from(index == last)).contains(&first),

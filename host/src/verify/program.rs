@@ -39,6 +39,10 @@ pub struct Program {
     pub memory_names: Vec<String>,
     /// Accesses that the instructions name.
     pub accesses: Vec<Access>,
+    /// Number of carried tiles: values that stand for one buffer or another, depending on the path.
+    pub carried: usize,
+    /// What [`Step::Bind`] names.
+    pub bindings: Vec<Binding>,
     /// The steps.
     pub steps: Vec<Step>,
     /// For each step where it comes from.
@@ -67,6 +71,53 @@ pub struct Access {
     pub memory: usize,
     /// Whether it is written; else it is read.
     pub write: bool,
+    /// If given, it happens only while a carried tile stands for a certain buffer.
+    pub only: Option<Choice>,
+}
+
+impl Access {
+    /// An access that happens on every path.
+    pub fn new(memory: usize, write: bool) -> Self {
+        Self { memory, write, only: None }
+    }
+
+    /// Whether it happens while the carried tiles stand for these buffers.
+    pub fn happens(&self, buffers: &[Buffer]) -> bool {
+        self.only.is_none_or(|only| buffers.get(only.tile) == Some(&only.buffer))
+    }
+}
+
+/// A buffer that carried tiles can stand for, by a number of its own.
+pub type Buffer = u32;
+
+/// What a carried tile stands for before it is bound.
+pub const UNBOUND: Buffer = Buffer::MAX;
+
+/// A carried tile that stands for a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The carried tile, below [`Program::carried`].
+    pub tile: usize,
+    /// The buffer.
+    pub buffer: Buffer,
+}
+
+/// What a carried tile comes to stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The carried tile.
+    pub tile: usize,
+    /// Where its buffer comes from.
+    pub source: Source,
+}
+
+/// Where a buffer comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It is this one.
+    Buffer(Buffer),
+    /// It is the one that this carried tile stood for.
+    Tile(usize),
 }
 
 /// How often a loop's tail runs.
@@ -141,6 +192,13 @@ pub enum Step {
     },
     /// End of a branch.
     IfEnd,
+    /// Carried tiles come to stand for other buffers, all at once: a run of [`Program::bindings`].
+    Bind {
+        /// First binding.
+        first: usize,
+        /// Number of bindings.
+        count: usize,
+    },
     /// Has no effect that can be relied on (a flag whose id is not known).
     Opaque,
     /// The function returns.
@@ -211,6 +269,18 @@ impl Program {
         match self.steps[step] {
             Step::Instruction { first, count, .. } => &self.accesses[first..first + count],
             _ => &[],
+        }
+    }
+
+    /// What the carried tiles stand for behind a step.
+    pub fn rebind(&self, step: StepIndex, buffers: &mut [Buffer]) {
+        let Step::Bind { first, count } = self.steps[step] else { return };
+        let before = buffers.to_vec();
+        for binding in &self.bindings[first..first + count] {
+            buffers[binding.tile] = match binding.source {
+                Source::Buffer(buffer) => buffer,
+                Source::Tile(tile) => before[tile],
+            };
         }
     }
 
@@ -332,6 +402,15 @@ impl Builder {
     /// A barrier.
     pub fn barrier(&mut self, pipe: Option<Pipe>) -> StepIndex {
         self.push(Step::Barrier(pipe))
+    }
+
+    /// Lets carried tiles stand for other buffers.
+    pub fn bind(&mut self, bindings: &[Binding]) -> StepIndex {
+        let p = &mut self.program;
+        let first = p.bindings.len();
+        p.bindings.extend_from_slice(bindings);
+        p.carried = bindings.iter().fold(p.carried, |n, b| n.max(b.tile + 1));
+        self.push(Step::Bind { first, count: bindings.len() })
     }
 
     /// A step without an effect to rely on.

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::flow::{Flow, Slot, SlotKind, Slots, Suspect};
+use super::flow::{Flow, Slot, SlotKind, Slots, Suspect, conflict};
 use super::path::{Path, Shape};
-use super::program::{Pipe, Program, Step, StepIndex};
+use super::program::{Buffer, Pipe, Program, Step, StepIndex, UNBOUND};
 use super::search::{Hits, Outcome, Property, walk};
 
 /// Steps executed for one function before the rest of its suspects stay undecided: so many, and so many times its
@@ -64,14 +64,17 @@ pub(super) fn look_for(
     let of_key = steps_of_keys(program);
     let mut work = WORK.0.saturating_add(WORK.1.saturating_mul(program.steps.len()));
     let mut all = Vec::new();
+    let is_bind = |&at: &StepIndex| matches!(program.steps[at], Step::Bind { .. });
+    let binds: Vec<StepIndex> = (0..program.steps.len()).filter(is_bind).collect();
     for (subject, mut suspects) in subjects {
         suspects.sort_unstable();
         let targets: Vec<StepIndex> = suspects.iter().map(|&(step, _)| step).collect();
         let (hits, slot) = match subject {
             _ if work == 0 => (Hits { gave_up: true, ..Hits::default() }, None),
             Subject::Slot(slot) => {
-                let pending = Pending::new(program, shape, slots, flow, slot, &targets);
-                (walk(program, shape, &pending, None, &mut work, shown), Some(slot))
+                let pending = Pending::new(program, shape, slots, flow, slot, &targets, &binds);
+                let start = Past { track: None, buffers: vec![UNBOUND; program.carried].into_boxed_slice() };
+                (walk(program, shape, &pending, start, &mut work, shown), Some(slot))
             }
             Subject::Key(key) => {
                 let tokens = Tokens { program, shape, steps: &of_key[key], targets: &targets };
@@ -124,6 +127,8 @@ struct Pending<'a> {
     slot: Slot,
     /// Steps that start an execution.
     starts: &'a [StepIndex],
+    /// Steps that change what carried tiles stand for.
+    binds: &'a [StepIndex],
     /// Ascending, as everywhere here.
     targets: &'a [StepIndex],
     /// For each target the viewer.
@@ -133,6 +138,14 @@ struct Pending<'a> {
 /// Bit v: viewer v (a pipe, or behind the pipes a flag on its way) cannot tell that the execution is finished. None: it
 /// has not started.
 type Track = Option<Box<[u64]>>;
+
+/// The past of a path as far as one execution is concerned.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Past {
+    track: Track,
+    /// What the carried tiles stand for.
+    buffers: Box<[Buffer]>,
+}
 
 fn has(track: &[u64], viewer: usize) -> bool {
     track[viewer / 64] & 1 << (viewer % 64) != 0
@@ -151,6 +164,7 @@ impl<'a> Pending<'a> {
         flow: &'a Flow,
         index: usize,
         targets: &'a [StepIndex],
+        binds: &'a [StepIndex],
     ) -> Self {
         let slot = slots.slots[index];
         let viewer = |&target: &StepIndex| match (slot.what, program.steps[target]) {
@@ -163,7 +177,32 @@ impl<'a> Pending<'a> {
         // While the scalar unit waits nothing later is handed out, so that wait is never pending.
         let is_over = matches!(slot.what, SlotKind::Wait { .. }) && Some(slot.pipe) == program.scalar;
         let starts = if is_over { &[] } else { slots.steps_of(index) };
-        Self { program, shape, flow, slot, starts, targets, viewers }
+        Self { program, shape, flow, slot, starts, binds, targets, viewers }
+    }
+
+    /// Whether the step, which may start an execution, does so while the carried tiles stand for these buffers.
+    fn starts_at(&self, at: StepIndex, buffers: &[Buffer]) -> bool {
+        is_in_slot(self.program, at, self.slot, buffers)
+    }
+
+    /// Whether the target meets the slot while the carried tiles stand for these buffers.
+    fn meets_at(&self, at: StepIndex, buffers: &[Buffer]) -> bool {
+        let Step::Instruction { pipe, .. } = self.program.steps[at] else { return true };
+        buffers.is_empty()
+            || self.program.accesses_of(at).iter().any(|a| {
+                let what = SlotKind::Access { memory: a.memory, write: a.write };
+                a.happens(buffers)
+                    && self.overlaps(a.memory)
+                    && conflict(self.program, Slot { pipe, what }, self.slot)
+            })
+    }
+
+    fn overlaps(&self, memory: usize) -> bool {
+        let memories = &self.program.memories;
+        match self.slot.what {
+            SlotKind::Access { memory: own, .. } => memories[own].overlaps(&memories[memory]),
+            _ => false,
+        }
     }
 
     /// Executes a step while one execution is watched. Whether it is still of interest.
@@ -203,40 +242,54 @@ impl<'a> Pending<'a> {
 }
 
 impl Property for Pending<'_> {
-    type State = Track;
+    type State = Past;
 
-    fn next(&self, state: &Track, at: StepIndex) -> StepIndex {
-        match state {
-            None => next(self.shape, self.starts, self.targets, at),
+    fn next(&self, state: &Past, at: StepIndex) -> StepIndex {
+        match state.track {
+            None => {
+                let next = |steps| next(self.shape, steps, self.targets, at);
+                next(self.starts).min(next(self.binds))
+            }
             Some(_) if is_worth(self.shape, self.targets, at) => at,
             Some(_) => usize::MAX,
         }
     }
 
-    fn is_idle(&self, state: &Track) -> bool {
-        state.is_none()
+    fn is_idle(&self, state: &Past) -> bool {
+        state.track.is_none() && state.buffers.is_empty()
     }
 
-    fn step(&self, at: StepIndex, state: &mut Track) -> Outcome<Track> {
-        let starts = self.starts.binary_search(&at).is_ok();
-        let Some(track) = state else {
+    fn step(&self, at: StepIndex, state: &mut Past) -> Outcome<Past> {
+        let starts = self.starts.binary_search(&at).is_ok() && self.starts_at(at, &state.buffers);
+        self.program.rebind(at, &mut state.buffers);
+        let Some(track) = &mut state.track else {
             let words = (self.program.pipes.len() + self.program.keys.len()).div_ceil(64);
-            let or = starts.then(|| Some(vec![u64::MAX; words].into_boxed_slice()));
+            let fresh = || Some(vec![u64::MAX; words].into_boxed_slice());
+            let or = starts.then(|| Past { track: fresh(), buffers: state.buffers.clone() });
             return Outcome { or, ..Outcome::ON };
         };
         let target = self.targets.binary_search(&at);
-        let hit = target.is_ok_and(|index| has(track, self.viewers[index]));
+        let hit =
+            target.is_ok_and(|index| has(track, self.viewers[index])) && self.meets_at(at, &state.buffers);
         // Of two executions the later one is pending for whomever the earlier one is: that path is tried as well.
         Outcome { hit, on: !starts && self.watch(at, track), or: None }
     }
 
-    fn covers(&self, state: &Track, other: &Track) -> bool {
-        match (state, other) {
+    fn covers(&self, state: &Past, other: &Past) -> bool {
+        let covers = match (&state.track, &other.track) {
             (None, None) => true,
             (Some(a), Some(b)) => a.iter().zip(b).all(|(a, b)| b & !a == 0),
             _ => false,
-        }
+        };
+        covers && state.buffers == other.buffers
     }
+}
+
+/// Whether the step, which enters the slot, does so while the carried tiles stand for these buffers.
+pub(super) fn is_in_slot(program: &Program, at: StepIndex, slot: Slot, buffers: &[Buffer]) -> bool {
+    let SlotKind::Access { memory, write } = slot.what else { return true };
+    let is_it = |a: &super::program::Access| a.memory == memory && a.write == write && a.happens(buffers);
+    buffers.is_empty() || program.accesses_of(at).iter().any(is_it)
 }
 
 /// Whether a flag is set while it is set, waited for while it is not, or left set at the exit, in program order. The

@@ -203,7 +203,7 @@ impl<'a> Render<'a> {
         let steps = match (finding.rule, finding.first) {
             (Rule::Deadlock | Rule::UnbalancedPath, _) => return Vec::new(),
             (_, None) => path.telling_steps().collect(),
-            (_, Some(first)) => path.steps_since(program, first),
+            (_, Some(first)) => path.steps_since(program, first, finding.later),
         };
         let pipes: Vec<_> = match finding.key {
             Some(key) => vec![key.src, key.dst],

@@ -39,8 +39,7 @@ pub(crate) fn confirm(program: &Program, judgement: &Judgement, finding: &Findin
     };
     let path = &path[..];
     // The two statements can be two executions of one step.
-    let before = &path[..path.len() - 1];
-    let frozen = finding.first.and_then(|first| before.iter().rposition(|&s| s == first));
+    let frozen = finding.first.and_then(|first| explorer::position(path, first, finding.later));
     let shows = |reset| match finding.rule {
         Rule::DoubleSet | Rule::WaitBeforeSet | Rule::UndrainedFlag => {
             explorer::in_order(program, path).contains(&finding.rule)

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use pipewright::verify::program::Program;
-use pipewright::verify::{Finding, Grade, Judgement, Rule};
+use pipewright::verify::program::{Program, Step};
+use pipewright::verify::{Finding, Grade, Judgement, Rule, Verdict};
 use pipewright_abi::plan::{Anchor, NO_EVENT, Role, group_flag};
 use pipewright_tests::workspace;
 
@@ -116,6 +116,24 @@ fn what_the_reference_overlooks_is_found() {
     let kernels = own_kernels();
     let unsound = kernels.iter().filter(|(path, _)| path.parent().is_some_and(|p| p.ends_with("unsound")));
     assert_eq!(unsound.count(), expected.len(), "each kernel of examples/unsound is expected here");
+}
+
+/// Which buffer a carried tile stands for is known for each trip: what only a confusion of the two would break is proved,
+/// and what is broken is shown in the first trip in which it is.
+#[test]
+fn tiles_that_a_loop_hands_on_are_told_apart() {
+    let (_, judgement) = said("a3", "ping_pong.pto");
+    assert_eq!(judgement.findings, []);
+    assert_eq!(judgement.verdict(Rule::DataRace), Verdict::Proved);
+
+    let (program, judgement) = said("a3-reference", "unsound/swapped_rows.pto");
+    let trips = |finding: &Finding| {
+        let path = finding.path.as_ref().expect("a path").steps(&program);
+        path.iter().filter(|&&step| matches!(program.steps[step], Step::LoopEnd { .. })).count() + 1
+    };
+    let races: Vec<usize> = of_rule(&judgement, Rule::DataRace).into_iter().map(trips).collect();
+    // The row that is loaded in trip 1 is worked on in trip 2, and loaded again in trip 3.
+    assert_eq!(races, [3, 2]);
 }
 
 /// Of the other kernels of ours, under both reference pipelines, whatever is found is real.

@@ -23,10 +23,10 @@
 //! does in that run; a machine that holds can do less, not more. For deadlocks there is one run in which sets that wait
 //! hold everything behind them: a machine that holds less gets further, not less far.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use pipewright::verify::Rule;
-use pipewright::verify::program::{Program, Step, StepIndex};
+use pipewright::verify::program::{Access, Binding, Choice, Program, Source, Step, StepIndex};
 
 /// What a set does on a flag that is still set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,6 +286,7 @@ impl<'a> Machine<'a> {
         let mut conflicts = Vec::new();
         let mut clear = Vec::new();
         let mut count = vec![0i64; program.keys.len()];
+        let accesses = accesses(program, path);
         for (i, &at) in path.iter().enumerate() {
             let pipe = match program.steps[at] {
                 Step::Instruction { pipe, .. } | Step::Barrier(Some(pipe)) => Some(pipe),
@@ -297,7 +298,8 @@ impl<'a> Machine<'a> {
             if let Some(pipe) = pipe {
                 queues[pipe].push(i);
             }
-            conflicts.push((0..i).filter(|&j| conflict(program, path[j], at)).collect());
+            let conflicting = |&j: &usize| conflict(program, (path[j], &accesses[j]), (at, &accesses[i]));
+            conflicts.push((0..i).filter(conflicting).collect());
             clear.push(match program.steps[at] {
                 Step::Set(key) => {
                     count[key] += 1;
@@ -472,9 +474,9 @@ impl Machine<'_> {
 
 /// Whether two instructions must not run at the same time: a byte in common and a write, or two pipes that read one
 /// accumulator. What the scalar unit does itself, it does in order.
-fn conflict(program: &Program, a: StepIndex, b: StepIndex) -> bool {
+fn conflict(program: &Program, a: (StepIndex, &[Access]), b: (StepIndex, &[Access])) -> bool {
     let (Step::Instruction { pipe: p, .. }, Step::Instruction { pipe: q, .. }) =
-        (program.steps[a], program.steps[b])
+        (program.steps[a.0], program.steps[b.0])
     else {
         return false;
     };
@@ -482,10 +484,43 @@ fn conflict(program: &Program, a: StepIndex, b: StepIndex) -> bool {
     if by_scalar(p) && by_scalar(q) {
         return false;
     }
-    program.accesses_of(a).iter().any(|x| {
-        program.accesses_of(b).iter().any(|y| {
+    a.1.iter().any(|x| {
+        b.1.iter().any(|y| {
             let (m, n) = (&program.memories[x.memory], &program.memories[y.memory]);
             m.overlaps(n) && (x.write || y.write || (p != q && m.is_accumulator()))
         })
     })
+}
+
+/// For each position of a path what its step reads and writes, given what carried tiles stand for there.
+fn accesses(program: &Program, path: &[StepIndex]) -> Vec<Vec<Access>> {
+    let mut stands_for = BTreeMap::new();
+    let mut all = Vec::new();
+    for &at in path {
+        let happens = |access: &&Access| match access.only {
+            Some(Choice { tile, buffer }) => stands_for.get(&tile) == Some(&buffer),
+            None => true,
+        };
+        all.push(program.accesses_of(at).iter().filter(happens).copied().collect());
+        if let Step::Bind { first, count } = program.steps[at] {
+            let before = stands_for.clone();
+            for Binding { tile, source } in &program.bindings[first..first + count] {
+                let buffer = match source {
+                    Source::Buffer(buffer) => Some(*buffer),
+                    Source::Tile(other) => before.get(other).copied(),
+                };
+                match buffer {
+                    Some(buffer) => _ = stands_for.insert(*tile, buffer),
+                    None => _ = stands_for.remove(tile),
+                }
+            }
+        }
+    }
+    all
+}
+
+/// The last execution but `later` of `first` before the end of a path.
+pub(crate) fn position(path: &[StepIndex], first: StepIndex, later: usize) -> Option<usize> {
+    let before = path[..path.len() - 1].iter().enumerate().rev();
+    before.filter(|(_, step)| **step == first).map(|(position, _)| position).nth(later)
 }

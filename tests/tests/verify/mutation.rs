@@ -205,6 +205,7 @@ impl Tokens {
                 Token::Plain(Step::Set(key)) => _ = b.set(like.keys[key]),
                 Token::Plain(Step::Wait(key)) => _ = b.wait(like.keys[key]),
                 Token::Plain(Step::Barrier(pipe)) => _ = b.barrier(pipe),
+                Token::Plain(Step::Bind { first, count }) => _ = b.bind(&like.bindings[first..first + count]),
                 Token::Plain(_) => _ = b.opaque(),
                 Token::Loop { trips, has_head } => b.open_loop(trips, has_head),
                 Token::Test => b.test(),

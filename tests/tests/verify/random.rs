@@ -4,7 +4,7 @@
 //! "nothing". So a shorter list, or smaller numbers, is a simpler program, and a failing one shrinks.
 
 use pipewright::verify::memory::Memory;
-use pipewright::verify::program::{Access, Builder, Key, Program, Trips};
+use pipewright::verify::program::{Access, Binding, Builder, Choice, Key, Program, Source, Trips};
 
 /// Pipes of random programs; the first one is the scalar pipe.
 pub(crate) const PIPES: [&str; 4] = ["S", "MTE2", "V", "MTE3"];
@@ -15,6 +15,7 @@ enum Token {
     Set(Key),
     Wait(Key),
     Barrier(Option<usize>),
+    Bind(Vec<Binding>),
     Loop { trips: Trips, has_head: bool },
     Test,
     If,
@@ -38,6 +39,9 @@ pub(crate) fn program(genes: &[u16]) -> Program {
     let mut tokens = Vec::new();
     let mut budget = 3 + genes.below(6);
     block(&mut genes, &mut tokens, 0, &mut budget);
+    if genes.below(4) == 1 {
+        carry_tiles(&mut genes, &mut tokens);
+    }
     match genes.below(8) {
         0..=3 => serialize(&mut genes, &mut tokens),
         4..=6 => pairs(&mut genes, &mut tokens),
@@ -95,10 +99,37 @@ fn block(genes: &mut Genes<'_>, tokens: &mut Vec<Token>, depth: usize, budget: &
 
 fn instruction(genes: &mut Genes<'_>, tokens: &mut Vec<Token>) {
     let pipe = [1, 2, 3, 1, 2, 3, 0][genes.below(7)];
-    let accesses = (0..1 + genes.below(2))
-        .map(|_| Access { memory: genes.below(6), write: genes.below(2) == 0 })
-        .collect();
+    let accesses =
+        (0..1 + genes.below(2)).map(|_| Access::new(genes.below(6), genes.below(2) == 0)).collect();
     tokens.push(Token::Instruction { pipe, accesses });
+}
+
+/// Two carried tiles: bound at the start, bound anew or exchanged at some places, and accessed by some instructions. The
+/// buffer with number n is the memory with number n.
+fn carry_tiles(genes: &mut Genes<'_>, tokens: &mut Vec<Token>) {
+    const BUFFERS: u32 = 3;
+    for token in tokens.iter_mut() {
+        let Token::Instruction { accesses, .. } = token else { continue };
+        if genes.below(2) == 0 {
+            let (tile, write) = (genes.below(2), accesses[0].write);
+            let access = |buffer| {
+                let only = Some(Choice { tile, buffer });
+                Access { memory: buffer as usize, write, only }
+            };
+            accesses.splice(..1, (0..BUFFERS).map(access));
+        }
+    }
+    let source = |genes: &mut Genes<'_>, tile| match genes.below(5) {
+        0 | 1 => Source::Tile(1 - tile),
+        n => Source::Buffer(n as u32 - 2),
+    };
+    for _ in 0..genes.below(4) {
+        let bindings = [0, 1].map(|tile| Binding { tile, source: source(genes, tile) });
+        let at = genes.below(tokens.len() as u16 + 1);
+        tokens.insert(at, Token::Bind(bindings[..1 + genes.below(2)].to_vec()));
+    }
+    let initial = [0, 1].map(|tile| Binding { tile, source: Source::Buffer(genes.below(3) as u32) });
+    tokens.insert(0, Token::Bind(initial.to_vec()));
 }
 
 /// After every instruction each other pipe (now and then not) waits for it, so that all is in order.
@@ -226,6 +257,7 @@ fn build(tokens: Vec<Token>) -> Program {
             Token::Set(key) => _ = b.set(key),
             Token::Wait(key) => _ = b.wait(key),
             Token::Barrier(pipe) => _ = b.barrier(pipe),
+            Token::Bind(bindings) => _ = b.bind(&bindings),
             Token::Loop { trips, has_head } => b.open_loop(trips, has_head),
             Token::Test => b.test(),
             Token::If => b.open_if(),

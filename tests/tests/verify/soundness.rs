@@ -125,13 +125,18 @@ pub(crate) fn listing(program: &Program) -> String {
         let line = match *step {
             Step::Instruction { pipe, .. } => {
                 let accesses = program.accesses_of(i).iter();
-                let accesses: Vec<String> =
-                    accesses.map(|a| format!("{}m{}", if a.write { "w" } else { "r" }, a.memory)).collect();
+                let accesses: Vec<String> = accesses
+                    .map(|a| {
+                        let only = a.only.map_or(String::new(), |c| format!("?t{}=b{}", c.tile, c.buffer));
+                        format!("{}m{}{only}", if a.write { "w" } else { "r" }, a.memory)
+                    })
+                    .collect();
                 format!("{} {}", program.pipes[pipe], accesses.join(" "))
             }
             Step::Set(key) => format!("set {}", program.key_name(program.keys[key])),
             Step::Wait(key) => format!("wait {}", program.key_name(program.keys[key])),
             Step::Barrier(pipe) => format!("barrier {}", pipe.map_or("ALL", |p| &program.pipes[p])),
+            Step::Bind { first, count } => format!("bind {:?}", &program.bindings[first..first + count]),
             Step::LoopBegin { trips, .. } => format!("loop {trips:?}"),
             ref other => format!("{other:?}"),
         };
@@ -271,7 +276,7 @@ fn that_a_set_waits_is_not_taken_for_granted() {
     let [load, vector, store] = [1, 2, 3];
     let mut b = Builder::new("stall", &random::PIPES, Some(0));
     let row = b.memory(Memory::runs(1, 0, [1, 64, 64], false).expect("bytes"), "row");
-    let write = [Access { memory: row, write: true }];
+    let write = [Access::new(row, true)];
     b.instruction(load, &write);
     let mut pair = |src| {
         let key = Key { src, dst: vector, id: 0 };
