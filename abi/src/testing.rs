@@ -32,8 +32,8 @@ use std::fmt::Write as _;
 use crate::column::{Column, Columns, OwnedColumn};
 use crate::hazard::HazardData;
 use crate::kernel::{
-    Access, Kernel, KernelData, KernelFacts, Node, Region, Root, access_mode, kernel_flag, node_flag,
-    node_kind, region_flag,
+    Access, Bystander, Kernel, KernelData, KernelFacts, Node, Region, Root, access_mode, kernel_flag,
+    node_flag, node_kind, region_flag,
 };
 use crate::pass::{OptionValue, Pass, PassContext, PassError, Remark, Unit};
 use crate::placement::{Statement, around, tail};
@@ -171,13 +171,23 @@ impl KernelBuilder {
     /// Appends an instruction of `pipe`.
     pub fn instr(&mut self, pipe: &str, reads: &[RegionId], writes: &[RegionId]) -> NodeId {
         let pipe = self.target.view().pipe(pipe).unwrap_or_else(|| panic!("no pipe {pipe}"));
+        let accesses = self.accesses(reads, writes);
+        self.push(Node { kind: node_kind::INSTRUCTION, pipe, accesses, ..Default::default() })
+    }
+
+    /// Appends an operation that runs on no pipe; it is no node.
+    pub fn bystander(&mut self, reads: &[RegionId], writes: &[RegionId]) {
+        let accesses = self.accesses(reads, writes);
+        let before = NodeId::from_index(self.kernel.nodes.len());
+        self.kernel.bystanders.push(Bystander { before, accesses, ..Default::default() });
+    }
+
+    fn accesses(&mut self, reads: &[RegionId], writes: &[RegionId]) -> Range {
         let start = self.kernel.accesses.len();
-        let modes = [(reads, access_mode::READ), (writes, access_mode::WRITE)];
-        for (regions, mode) in modes {
+        for (regions, mode) in [(reads, access_mode::READ), (writes, access_mode::WRITE)] {
             self.kernel.accesses.extend(regions.iter().map(|&region| Access { region, mode }));
         }
-        let accesses = Range::new(start, self.kernel.accesses.len());
-        self.push(Node { kind: node_kind::INSTRUCTION, pipe, accesses, ..Default::default() })
+        Range::new(start, self.kernel.accesses.len())
     }
 
     /// Appends a loop around what `body` appends. Returns its loop-end.

@@ -1,6 +1,6 @@
 //! Paths through a program, kept short: what is gone through in one sweep is one piece.
 //!
-//! [`Shape`] knows the nesting of a program, and for each of its parts the shortest way through. What must hold: the
+//! `Shape` knows the nesting of a program, and for each of its parts the shortest way through. What must hold: the
 //! steps of a path follow each other as the program allows, and begin at its start.
 
 use super::program::{Buffer, Program, Step, StepIndex};

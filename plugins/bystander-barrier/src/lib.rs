@@ -1,0 +1,122 @@
+//! Puts a barrier of all pipes before and after each operation that runs on no pipe but touches memory that some
+//! instruction touches as well, one of the two writing: scalar access to global memory, calls, collectives.
+//!
+//! Passes that synchronize pipes do not see such operations, so nothing else orders them. What must hold afterwards:
+//! between an instruction and a bystander that conflict there is a barrier on every path. Time: linear in the accesses
+//! and the overlaps of their regions.
+
+use pipewright_abi::kernel::{Access, Bystander, Kernel, access_mode};
+use pipewright_abi::plan::Anchor;
+use pipewright_abi::{NodeId, Pass, PassContext, PassError, PassInfo, register_pass};
+
+/// The pass.
+#[derive(Debug)]
+pub struct BystanderBarrier;
+
+register_pass!(BystanderBarrier);
+
+impl Pass for BystanderBarrier {
+    const NAME: &'static str = "bystander-barrier";
+
+    fn info() -> PassInfo {
+        PassInfo::new(
+            "Puts barriers around operations that run on no pipe, where they share memory with pipes",
+        )
+        .reads(&["kernel", "hazards", "sync-groups"])
+        .writes(&["barriers"])
+    }
+
+    fn run(cx: &mut PassContext<'_>) -> Result<(), PassError> {
+        let (kernel, hazards, target) = (cx.kernel(), cx.hazards()?, cx.target());
+        if !kernel.wants_sync() || kernel.bystanders.is_empty() {
+            return Ok(());
+        }
+        let all =
+            target.all_pipes().ok_or_else(|| PassError::new("the target has no barrier of all pipes"))?;
+        let used = modes(&kernel);
+        let conflicts = |access: &Access| {
+            hazards.overlapping(access.region).iter().any(|overlap| {
+                let other = used[overlap.region.index()];
+                other != 0 && access.mode != 0 && (other | access.mode) & access_mode::WRITE != 0
+            })
+        };
+        let conflicts = |bystander: &&Bystander| bystander.accesses.of(kernel.accesses).iter().any(conflicts);
+        // Several between the same two nodes share their barriers: the scalar unit meets them in program order.
+        let mut places: Vec<NodeId> = kernel.bystanders.iter().filter(conflicts).map(|b| b.before).collect();
+        places.dedup();
+        cx.count("places", places.len() as i64);
+        for next in places {
+            if let Some(last) = next.index().checked_sub(1) {
+                cx.add_barrier(all, Anchor::after(NodeId::from_index(last)), NodeId::NONE, 0)?;
+            }
+            if next.index() < kernel.nodes.len() {
+                cx.add_barrier(all, Anchor::before(next), NodeId::NONE, 0)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// For each region how instructions access it.
+fn modes(kernel: &Kernel<'_>) -> Vec<u32> {
+    let mut modes = vec![0; kernel.regions.len()];
+    for node in kernel.instructions() {
+        for access in kernel.accesses(node) {
+            modes[access.region.index()] |= access.mode;
+        }
+    }
+    modes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pipewright_abi::hazard::{HazardData, Overlap};
+    use pipewright_abi::testing::{Fixture, KernelBuilder};
+    use pipewright_abi::{Range, RegionId};
+
+    fn skeleton(k: KernelBuilder) -> String {
+        let mut fixture = Fixture::new(k.finish());
+        // Each region overlaps itself alone.
+        let regions = fixture.kernel.regions.len();
+        let overlaps = (0..regions).map(|r| Overlap { region: RegionId::from_index(r), flags: 0 }).collect();
+        let rows = (0..regions).map(|r| Range::new(r, r + 1)).collect();
+        fixture.write_hazards(&HazardData { rows, overlaps });
+        fixture.run::<BystanderBarrier>(&[]).unwrap();
+        fixture.skeleton()
+    }
+
+    #[test]
+    fn a_read_of_what_a_pipe_writes_gets_barriers_on_both_sides() {
+        let mut k = KernelBuilder::new();
+        let (tile, out) = (k.tile(0), k.parameter(0));
+        k.instr("MTE3", &[tile], &[out]);
+        k.bystander(&[out], &[]);
+        k.instr("V", &[tile], &[tile]);
+        assert_eq!(skeleton(k), "MTE3 n0\nbar ALL\nbar ALL\nV n1\n");
+    }
+
+    #[test]
+    fn reads_alone_and_other_memory_need_none() {
+        let mut k = KernelBuilder::new();
+        let (tile, from, other) = (k.tile(0), k.parameter(0), k.parameter(1));
+        k.instr("MTE2", &[from], &[tile]);
+        k.bystander(&[from], &[]);
+        k.bystander(&[], &[other]);
+        k.instr("V", &[tile], &[tile]);
+        assert_eq!(skeleton(k), "MTE2 n0\nV n1\n");
+    }
+
+    #[test]
+    fn what_a_loop_meets_again_counts_wherever_it_stands() {
+        let mut k = KernelBuilder::new();
+        let (tile, out) = (k.tile(0), k.parameter(0));
+        k.repeat(|k| {
+            k.bystander(&[], &[out]);
+            k.bystander(&[out], &[]);
+            k.instr("MTE3", &[tile], &[out]);
+        });
+        k.instr("V", &[tile], &[tile]);
+        assert_eq!(skeleton(k), "loop n0\n  bar ALL\n  bar ALL\n  MTE3 n1\nend n2\nV n3\n");
+    }
+}
