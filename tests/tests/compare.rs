@@ -70,7 +70,8 @@ fn what_does_not_compile_is_not_dropped() {
             .all(|r| matches!(r, Outcome::Failed { diagnostic } if diagnostic.contains("tnonsense")))
     );
     assert_eq!((report.pairings[0].compared, report.pairings[0].neither), (4, 1));
-    assert!(run.stdout.contains("neither gets through: 1 kernels"), "{}", run.stdout);
+    let why = "neither gets through:\n  k/9.pto: lower::unknown-op: the target does not know `pto.tnonsense`\n";
+    assert!(run.stdout.contains(why), "{}", run.stdout);
 }
 
 #[test]
@@ -87,8 +88,31 @@ fn parts_merged_are_one_run() {
     // With a part missing it says so, and the same part twice is refused.
     let run = sandbox.run(["compare", "--merge", "a.json", "b.json", "--json", "m.json"]);
     assert_eq!((run.code, report(&sandbox, "m.json").complete), (Some(1), false));
+    assert!(run.stderr.contains("part 3 of 3 is missing"), "{}", run.stderr);
     assert!(sandbox.refused(["compare", "--merge", "a.json", "a.json"]).contains("are the same part"));
+    sandbox.run(arguments(["--shard", "2/3", "--json", "more-trips.json"]).chain(["--default-trips", "9"]));
+    let refused = sandbox.refused(["compare", "--merge", "a.json", "more-trips.json"]);
+    assert!(refused.contains("`more-trips.json` differs from `a.json` in its assumptions"), "{refused}");
+    sandbox.run(arguments(["--shard", "2/2", "--json", "halves.json"]));
+    let refused = sandbox.refused(["compare", "--merge", "a.json", "halves.json"]);
+    assert!(refused.contains("in its number of parts"), "{refused}");
+    let run = sandbox.run(["compare", "--merge", "a.json", "b.json", "c.json", "--default-trips", "9"]);
+    assert!(run.code == Some(2) && run.stderr.contains("'--default-trips <N>'"), "{}", run.stderr);
     assert!(sandbox.refused(["compare", "--merge", "all.json"]).contains("it was made without `--shard`"));
+}
+
+#[test]
+fn parts_are_merged_in_the_order_of_paths() {
+    // As texts, `k-2` comes before `k/`; as paths, behind it.
+    let sandbox = Sandbox::with(&[("k/a.pto", KERNEL), ("k-2/a.pto", KERNEL), ("k/b.pto", KERNEL)]);
+    let arguments = |more: [&'static str; 4]| ["compare", "k", "k-2"].into_iter().chain(TWO).chain(more);
+    sandbox.run(arguments(["--json", "all.json", "--rows", "3"]));
+    sandbox.run(arguments(["--json", "a.json", "--shard", "1/2"]));
+    sandbox.run(arguments(["--json", "b.json", "--shard", "2/2"]));
+    assert_eq!(sandbox.run(["compare", "--merge", "a.json", "b.json", "--json", "m.json"]).code, Some(0));
+    let (merged, all) = (report(&sandbox, "m.json"), report(&sandbox, "all.json"));
+    assert_eq!(all.kernels.iter().map(|k| &k.file[..]).collect::<Vec<_>>(), ["k/a.pto", "k/b.pto", "k-2/a.pto"]);
+    assert_eq!(timeless(merged), timeless(all));
 }
 
 #[test]
@@ -124,11 +148,129 @@ fn a_baseline_is_measured_against_by_name() {
     let other = ["compare", "k", "--pipeline", "a3"].into_iter().chain(gate);
     let run = sandbox.run(other);
     assert!(
-        run.code == Some(1) && run.stderr.contains("the baseline has no pipeline `a3`"),
+        run.code == Some(1)
+            && run.stderr.contains("`base.json` does not fit: it has no pipeline `a3`, but `a3-reference`"),
         "{}",
         run.stderr
     );
     assert_eq!(sandbox.run(plain).code, Some(2));
+    let without_gate = sandbox.run(plain.into_iter().chain(["--baseline", "base.json"]));
+    assert!(without_gate.code == Some(2) && without_gate.stderr.contains("give a `--fail-on`"));
+}
+
+#[test]
+fn a_baseline_that_says_nothing_of_this_run_is_refused() {
+    let sandbox = sandbox();
+    let run = |paths: &[&'static str], more: &[&'static str]| {
+        let gate = ["--pipeline", "a3-reference", "--baseline", "base.json", "--fail-on", "regression=0%"];
+        sandbox.run(["compare"].iter().chain(paths).chain(&gate).chain(more).copied())
+    };
+    sandbox.run(["compare", "k"].into_iter().chain(TWO).chain(["--json", "base.json"]));
+    let other_trips = run(&["k"], &["--default-trips", "9"]);
+    assert!(
+        other_trips.code == Some(1)
+            && other_trips.stderr.contains("it was made with 8 trips by default")
+            && other_trips.stderr.contains("this run has 9 trips"),
+        "{}",
+        other_trips.stderr
+    );
+    let other_names = run(&["./k"], &[]);
+    assert!(other_names.stderr.contains("none of the kernels of this run, not `./k/0.pto`"), "{}", other_names.stderr);
+    // Some are missing, some are new: that is said, and no failure.
+    sandbox.write("k/new.pto", KERNEL);
+    let some = run(&["k/0.pto", "k/new.pto"], &[]);
+    assert_eq!(some.code, Some(0));
+    assert!(some.stderr.contains("1 of the kernels are not in the baseline:\n  k/new.pto"), "{}", some.stderr);
+    assert!(some.stderr.contains("3 of the kernels are only in the baseline:\n  k/1.pto"), "{}", some.stderr);
+    for (text, why) in [
+        ("{", "is no report of a comparison: EOF while parsing"),
+        ("{\"schema\": \"pipewright.simulate/1\", \"hz\": 1}", "its schema is `pipewright.simulate/1`, not"),
+        ("{\"a\": 1}", "it has no `schema`"),
+    ] {
+        sandbox.write("base.json", text);
+        let refused = run(&["k"], &[]);
+        assert!(refused.code == Some(1) && refused.stderr.contains(why), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn a_kernel_that_no_longer_compiles_breaks_every_gate() {
+    let sandbox = sandbox();
+    let compare = ["compare", "k", "--pipeline", "a3-reference"];
+    sandbox.run(["compare", "k"].into_iter().chain(TWO).chain(["--json", "base.json"]));
+    let text = sandbox.read("k/1.pto").replacen("pto.tload", "pto.tlaod", 1);
+    sandbox.write("k/1.pto", text);
+    for gate in ["regression=5%", "new-findings"] {
+        let run = sandbox.run(compare.into_iter().chain(["--baseline", "base.json", "--fail-on", gate]));
+        let expected = "k/1.pto `crowded_tail` under a3-reference: does not compile any more";
+        assert!(run.code == Some(1) && run.stderr.contains(expected), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn mistakes_in_arguments_are_named_before_the_work() {
+    let sandbox = sandbox();
+    let vary = |what: &'static str| {
+        sandbox.refused(["compare", "k", "--pipeline", "a3-reference", "--vary", what])
+    };
+    let stage = vary("backward-mach.tail-wait=push-front,push-back");
+    assert!(stage.contains("did you mean `backward-match`?") && stage.contains("--vary"), "{stage}");
+    let option = vary("backward-match.tail=push-front,push-back");
+    assert!(option.contains("tail-wait"), "{option}");
+    let value = vary("backward-match.tail-wait=push-front,push-middle");
+    assert!(value.contains("does not take \"push-middle\""), "{value}");
+    let wrong = |more: &[&'static str]| {
+        let run = sandbox.run(["compare", "k"].into_iter().chain(TWO).chain(more.iter().copied()));
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{}", run.stderr);
+        run.stderr
+    };
+    assert!(wrong(&["--shard", "0/3"]).contains("write `K/N` with K from 1 to N"));
+    assert!(wrong(&["--trip", "rows"]).contains("write `NAME=N`"));
+    assert!(wrong(&["--trip", "rows=-1"]).contains("`-1` is no number of trips"));
+    assert!(wrong(&["--trip", "rows=1", "--trip", "%rows=2"]).contains("`rows` is given twice"));
+    assert!(wrong(&["--json", "r", "--csv", "r"]).contains("is to be two files at once"));
+    let folder = sandbox.run(["compare", "k"].into_iter().chain(TWO).chain(["--html", "no/r.html"]));
+    assert_eq!((folder.code, folder.stdout.as_str()), (Some(1), ""));
+    assert!(folder.stderr.contains("cannot write `no/r.html`"), "{}", folder.stderr);
+    let unknown = sandbox.run(["compare", "k"].into_iter().chain(TWO).chain(["--trip", "rowz=3"]));
+    assert_eq!(unknown.code, Some(0));
+    assert!(unknown.stderr.contains("no loop or bound in these kernels is called `rowz`"), "{}", unknown.stderr);
+}
+
+#[test]
+fn a_result_on_the_standard_output_stands_alone() {
+    let sandbox = sandbox();
+    let run = sandbox.run(["compare", "k"].into_iter().chain(TWO).chain(["--json", "-"]));
+    assert!(Report::from_json(&run.stdout).is_ok_and(|r| r.kernels.len() == 4), "{}", run.stdout);
+}
+
+#[test]
+fn three_pipelines_are_measured_and_ranked() {
+    let sandbox = sandbox();
+    let run = sandbox.run(["compare", "k"].into_iter().chain(TWO).chain(["--pipeline", "a3-codegen-only"]));
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(run.stdout);
+}
+
+#[test]
+fn cycles_under_two_cost_tables_are_not_compared() {
+    let sandbox = Sandbox::with(&[("k.pto", KERNEL)]);
+    let targets = workspace().join("pipelines/targets");
+    let target = std::fs::read_to_string(targets.join("a3.toml")).unwrap();
+    let include = target.lines().find(|l| l.starts_with("costs")).expect("the target names its costs").to_owned();
+    for file in pipewright_tests::files_below(&targets, ".toml") {
+        let name = file.strip_prefix(&targets).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        sandbox.write(&format!("targets/{}", name.display()), text);
+    }
+    assert!(include.contains("cost.toml"), "{include}");
+    let pipeline = "[pipeline]\nname = \"own\"\nextends = \"a3-reference\"\ntarget = \"targets/a3.toml\"\n";
+    sandbox.write("own.toml", pipeline);
+    let both = ["compare", "k.pto", "--pipeline", "a3-reference", "--pipeline", "own.toml"];
+    let refused = sandbox.refused(both);
+    assert!(refused.contains("compare::costs") && refused.contains("`--costs FILE` takes one for all"), "{refused}");
+    let run = sandbox.run(both.into_iter().chain(["--costs", "targets/a3/cost.toml"]));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
 }
 
 #[test]

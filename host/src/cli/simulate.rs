@@ -89,8 +89,25 @@ enum Format {
 
 fn named_number(text: &str) -> Result<(String, u64), String> {
     let (name, number) = text.split_once('=').ok_or("write `NAME=N`")?;
-    let number = number.trim().parse().map_err(|_| format!("`{number}` is no number"))?;
-    Ok((name.trim().trim_start_matches('%').to_owned(), number))
+    let number = number.trim().parse().map_err(|_| format!("`{number}` is no number of trips"))?;
+    let name = name.trim().trim_start_matches('%');
+    if name.is_empty() {
+        return Err("write `NAME=N`".into());
+    }
+    Ok((name.to_owned(), number))
+}
+
+impl TripArguments {
+    /// Trips by name.
+    pub(super) fn given(&self) -> Result<BTreeMap<String, u64>, Failure> {
+        let mut given = BTreeMap::new();
+        for (name, number) in &self.trips {
+            if given.insert(name.clone(), *number).is_some() {
+                return Err(Failure::Usage(format!("`--trip`: `{name}` is given twice")));
+            }
+        }
+        Ok(given)
+    }
 }
 
 /// The most spans that are written to a file.
@@ -122,7 +139,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let setup = Setup {
         model: arguments.flag_model.map_or_else(|| flag_model(&target), Model::model),
-        given: arguments.trips.trips.iter().cloned().collect::<BTreeMap<_, _>>(),
+        given: arguments.trips.given()?,
         default_trips: arguments.trips.default_trips,
         budget: arguments.budget.max(1),
         ..Setup::default()

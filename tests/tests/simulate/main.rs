@@ -159,6 +159,21 @@ fn a_loop_that_is_cut_short_takes_as_long_as_one_that_runs_out() {
 }
 
 #[test]
+fn trips_that_go_different_ways_are_not_said_to_repeat() {
+    let tile = tile("vec", 64, 64, "f32");
+    let sum = format!("pto.tadd ins(%t, %t : {tile}, {tile}) outs(%t : {tile})\n");
+    // Trips before the 500th do nothing else, those after it one more sum.
+    let body = format!(
+        "    %t = pto.alloc_tile addr = %zero : {tile}\n    %n = arith.constant 1000 : index\n    %half = arith.constant 500 : \
+         index\n    scf.for %i = %c0 to %n step %c1 {{\n      {sum}      %late = arith.cmpi sge, %i, %half : index\n      \
+         scf.if %late {{\n        {sum}      }}\n    }}\n    pto.barrier #pto.pipe<PIPE_ALL>\n"
+    );
+    let (_, cut) = simulate(&kernel("vector", "", &body), &["--budget", "50"]);
+    let note = function(&cut)["notes"][0].as_str().unwrap();
+    assert!(note.contains("are taken to be like those before"), "{note}");
+}
+
+#[test]
 fn a_wait_without_a_set_is_a_deadlock() {
     let body = "    pto.wait_flag[<PIPE_MTE2>, <PIPE_V>, <EVENT_ID3>]\n    pto.barrier #pto.pipe<PIPE_ALL>\n";
     let text = kernel("vector", "", body);
