@@ -70,7 +70,8 @@ fn what_does_not_compile_is_not_dropped() {
             .all(|r| matches!(r, Outcome::Failed { diagnostic } if diagnostic.contains("tnonsense")))
     );
     assert_eq!((report.pairings[0].compared, report.pairings[0].neither), (4, 1));
-    let why = "neither gets through:\n  k/9.pto: lower::unknown-op: the target does not know `pto.tnonsense`\n";
+    let why =
+        "neither gets through:\n  k/9.pto: lower::unknown-op: the target does not know `pto.tnonsense`\n";
     assert!(run.stdout.contains(why), "{}", run.stdout);
 }
 
@@ -111,7 +112,10 @@ fn parts_are_merged_in_the_order_of_paths() {
     sandbox.run(arguments(["--json", "b.json", "--shard", "2/2"]));
     assert_eq!(sandbox.run(["compare", "--merge", "a.json", "b.json", "--json", "m.json"]).code, Some(0));
     let (merged, all) = (report(&sandbox, "m.json"), report(&sandbox, "all.json"));
-    assert_eq!(all.kernels.iter().map(|k| &k.file[..]).collect::<Vec<_>>(), ["k/a.pto", "k/b.pto", "k-2/a.pto"]);
+    assert_eq!(
+        all.kernels.iter().map(|k| &k.file[..]).collect::<Vec<_>>(),
+        ["k/a.pto", "k/b.pto", "k-2/a.pto"]
+    );
     assert_eq!(timeless(merged), timeless(all));
 }
 
@@ -175,12 +179,20 @@ fn a_baseline_that_says_nothing_of_this_run_is_refused() {
         other_trips.stderr
     );
     let other_names = run(&["./k"], &[]);
-    assert!(other_names.stderr.contains("none of the kernels of this run, not `./k/0.pto`"), "{}", other_names.stderr);
+    assert!(
+        other_names.stderr.contains("none of the kernels of this run, not `./k/0.pto`"),
+        "{}",
+        other_names.stderr
+    );
     // Some are missing, some are new: that is said, and no failure.
     sandbox.write("k/new.pto", KERNEL);
     let some = run(&["k/0.pto", "k/new.pto"], &[]);
     assert_eq!(some.code, Some(0));
-    assert!(some.stderr.contains("1 of the kernels are not in the baseline:\n  k/new.pto"), "{}", some.stderr);
+    assert!(
+        some.stderr.contains("1 of the kernels are not in the baseline:\n  k/new.pto"),
+        "{}",
+        some.stderr
+    );
     assert!(some.stderr.contains("3 of the kernels are only in the baseline:\n  k/1.pto"), "{}", some.stderr);
     for (text, why) in [
         ("{", "is no report of a comparison: EOF while parsing"),
@@ -210,9 +222,8 @@ fn a_kernel_that_no_longer_compiles_breaks_every_gate() {
 #[test]
 fn mistakes_in_arguments_are_named_before_the_work() {
     let sandbox = sandbox();
-    let vary = |what: &'static str| {
-        sandbox.refused(["compare", "k", "--pipeline", "a3-reference", "--vary", what])
-    };
+    let vary =
+        |what: &'static str| sandbox.refused(["compare", "k", "--pipeline", "a3-reference", "--vary", what]);
     let stage = vary("backward-mach.tail-wait=push-front,push-back");
     assert!(stage.contains("did you mean `backward-match`?") && stage.contains("--vary"), "{stage}");
     let option = vary("backward-match.tail=push-front,push-back");
@@ -234,7 +245,11 @@ fn mistakes_in_arguments_are_named_before_the_work() {
     assert!(folder.stderr.contains("cannot write `no/r.html`"), "{}", folder.stderr);
     let unknown = sandbox.run(["compare", "k"].into_iter().chain(TWO).chain(["--trip", "rowz=3"]));
     assert_eq!(unknown.code, Some(0));
-    assert!(unknown.stderr.contains("no loop or bound in these kernels is called `rowz`"), "{}", unknown.stderr);
+    assert!(
+        unknown.stderr.contains("no loop or bound in these kernels is called `rowz`"),
+        "{}",
+        unknown.stderr
+    );
 }
 
 #[test]
@@ -257,7 +272,8 @@ fn cycles_under_two_cost_tables_are_not_compared() {
     let sandbox = Sandbox::with(&[("k.pto", KERNEL)]);
     let targets = workspace().join("pipelines/targets");
     let target = std::fs::read_to_string(targets.join("a3.toml")).unwrap();
-    let include = target.lines().find(|l| l.starts_with("costs")).expect("the target names its costs").to_owned();
+    let include =
+        target.lines().find(|l| l.starts_with("costs")).expect("the target names its costs").to_owned();
     for file in pipewright_tests::files_below(&targets, ".toml") {
         let name = file.strip_prefix(&targets).unwrap();
         let text = std::fs::read_to_string(&file).unwrap();
@@ -268,7 +284,10 @@ fn cycles_under_two_cost_tables_are_not_compared() {
     sandbox.write("own.toml", pipeline);
     let both = ["compare", "k.pto", "--pipeline", "a3-reference", "--pipeline", "own.toml"];
     let refused = sandbox.refused(both);
-    assert!(refused.contains("compare::costs") && refused.contains("`--costs FILE` takes one for all"), "{refused}");
+    assert!(
+        refused.contains("compare::costs") && refused.contains("`--costs FILE` takes one for all"),
+        "{refused}"
+    );
     let run = sandbox.run(both.into_iter().chain(["--costs", "targets/a3/cost.toml"]));
     assert_eq!(run.code, Some(0), "{}", run.stderr);
 }

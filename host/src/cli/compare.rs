@@ -147,7 +147,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn gate(report: &Report, arguments: &Arguments, baseline: Option<&Report>) -> Result<bool, Failure> {
     let broken = match (baseline, &arguments.baseline) {
         (Some(baseline), Some(path)) => {
-            let fail = |why| failure("compare::baseline", format!("`{}` does not fit: {why}", path.display()));
+            let fail =
+                |why| failure("compare::baseline", format!("`{}` does not fit: {why}", path.display()));
             let found = against_baseline(report, baseline, &arguments.fail_on).map_err(fail)?;
             let [new, gone] = &found.unmatched;
             for (what, list) in [("not in the baseline", new), ("only in the baseline", gone)] {

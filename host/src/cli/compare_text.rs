@@ -21,7 +21,8 @@ pub(super) fn text(report: &Report, rows: usize) -> String {
     if report.pipelines.len() > 2 {
         together(&mut out, report);
     }
-    let extrapolates = |k: &&Kernel| k.results.iter().any(|r| r.compiled().is_some_and(|c| c.extrapolated > 0));
+    let extrapolates =
+        |k: &&Kernel| k.results.iter().any(|r| r.compiled().is_some_and(|c| c.extrapolated > 0));
     let extrapolated = report.kernels.iter().filter(extrapolates).count();
     if extrapolated > 0 {
         let _ = writeln!(
@@ -82,7 +83,7 @@ fn pair(out: &mut String, report: &Report, pairing: &Pairing, rows: usize) {
         let n = clean.compared;
         let _ = writeln!(
             out,
-            "              geometric mean {geomean:.4}, median {median:.4} (over the {n} without errors on either side)"
+            "              geometric mean {geomean:.4}, median {median:.4} (over {n} without errors on either side)"
         );
     } else if clean.compared < n {
         *out += "              every compared kernel has errors on one side, where cycles mean little\n";
@@ -192,7 +193,12 @@ fn sensitivity(out: &mut String, pairing: &Pairing) {
 fn single(out: &mut String, report: &Report, rows: usize) {
     let line = |kernel: &Kernel| {
         let result = &kernel.results[0];
-        vec![name(kernel), word(result).into(), cycles(result), counts(result).join("  ")]
+        vec![
+            named(kernel, shortened(&kernel.file)),
+            word(result).into(),
+            cycles(result),
+            counts(result).join("  "),
+        ]
     };
     let lines: Vec<_> = report.kernels.iter().take(rows).map(line).collect();
     *out += &table(&["KERNEL", "VERDICT", "  CYCLES", "FLAGS, BARRIERS, IDS"], lines);
@@ -237,7 +243,7 @@ fn row(kernel: &Kernel, pipeline: usize) -> Vec<String> {
     };
     let diverges = kernel.divergences.iter().find(|d| d.pipeline == pipeline);
     vec![
-        name(kernel),
+        named(kernel, shortened(&kernel.file)),
         change(Some(&word(a).to_owned()), Some(&word(b).to_owned())),
         cycles(a),
         cycles(b),
@@ -249,9 +255,14 @@ fn row(kernel: &Kernel, pipeline: usize) -> Vec<String> {
     ]
 }
 
+/// A kernel's file and function; where the one is called like the other, the file says it.
 fn name(kernel: &Kernel) -> String {
-    let file = shortened(&kernel.file);
-    let is_named_after = Path::new(&kernel.file).file_stem().is_some_and(|stem| stem == kernel.function.as_str());
+    named(kernel, kernel.file.clone())
+}
+
+fn named(kernel: &Kernel, file: String) -> String {
+    let is_named_after =
+        Path::new(&kernel.file).file_stem().is_some_and(|stem| stem == kernel.function.as_str());
     if kernel.function.is_empty() || is_named_after { file } else { format!("{file}:{}", kernel.function) }
 }
 

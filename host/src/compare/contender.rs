@@ -94,8 +94,7 @@ pub fn contenders(
         for variant in variants {
             let unresolved = pipeline::load(name)?;
             let file = unresolved.sources.first().map_or(String::new(), |s| s.name.clone());
-            let pipeline =
-                pipeline::resolve_variant(unresolved, common.found, common.settings, variant)?;
+            let pipeline = pipeline::resolve_variant(unresolved, common.found, common.settings, variant)?;
             let extensions = [&pipeline.target_extensions[..], common.target_extensions].concat();
             let key = (pipeline.target.clone(), extensions.clone());
             let next = targets.len();

@@ -90,7 +90,10 @@ pub fn against_baseline(
     }
     if matched.is_empty() && !report.kernels.is_empty() {
         let there = baseline.kernels.first().map_or(String::new(), |k| format!(", but `{}`", k.file));
-        return Err(format!("it has none of the kernels of this run, not `{}`{there}", report.kernels[0].file));
+        return Err(format!(
+            "it has none of the kernels of this run, not `{}`{there}",
+            report.kernels[0].file
+        ));
     }
     let rest = baseline.kernels.iter().enumerate().filter(|(place, _)| !matched.contains(place));
     out.unmatched[1] = rest.map(|(_, k)| name(&k.file, &k.function)).collect();

@@ -11,8 +11,8 @@ use serde::Serialize;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::model::{
-    Assumptions, Compiled, Divergence, Finding, Kernel, Means, Metrics, Outcome, Pairing, Pipeline, Reason, Report,
-    Sensitivity, Shard, Timeline, Verdict,
+    Assumptions, Compiled, Divergence, Finding, Kernel, Means, Metrics, Outcome, Pairing, Pipeline, Reason,
+    Report, Sensitivity, Shard, Timeline, Verdict,
 };
 use super::summary::{self, Standings};
 

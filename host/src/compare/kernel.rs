@@ -69,7 +69,8 @@ pub fn file(path: &Path, contenders: &[Contender], plan: &Plan) -> Compared {
     if functions.is_empty() && runs.iter().any(Result::is_err) {
         functions.push(String::new());
     }
-    let named = runs.iter().flatten().flat_map(|run| &run.functions).flat_map(|f| &f.named).cloned().collect();
+    let named =
+        runs.iter().flatten().flat_map(|run| &run.functions).flat_map(|f| &f.named).cloned().collect();
     let kernel = |function| kernel(&name, function, contenders, &runs, plan);
     Compared { kernels: functions.into_iter().map(kernel).collect(), named }
 }

@@ -37,7 +37,8 @@ pub fn merge(parts: Vec<(String, Report)>) -> Result<Merged, String> {
     }
     let given: Vec<usize> = parts.iter().filter_map(|(_, part)| Some(part.shard?.index)).collect();
     let absent = (1..=count).filter(|index| !given.contains(index));
-    let mut missing: Vec<String> = absent.map(|index| format!("part {index} of {count} is missing")).collect();
+    let mut missing: Vec<String> =
+        absent.map(|index| format!("part {index} of {count} is missing")).collect();
     let interrupted = parts.iter().filter(|(_, part)| !part.complete);
     missing.extend(interrupted.map(|(name, _)| format!("`{name}` was interrupted")));
     let mut kernels: Vec<_> = parts.into_iter().flat_map(|(_, part)| part.kernels).collect();

@@ -392,9 +392,8 @@ mod tests {
             compiled(Some(50), Verdict::Errors, 1),
         ];
         let all = report(vec![kernel(results)], 4);
-        let best = |report: &Report| -> Vec<bool> {
-            standings(report).pipelines.iter().map(|s| s.best).collect()
-        };
+        let best =
+            |report: &Report| -> Vec<bool> { standings(report).pipelines.iter().map(|s| s.best).collect() };
         assert_eq!(best(&all), [true, true, false, false]);
         // One that fails everywhere does not count, one that hangs somewhere takes its pipeline out.
         let nowhere = kernel((0..4).map(|_| Outcome::Failed { diagnostic: "no".into() }).collect());

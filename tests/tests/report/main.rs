@@ -256,23 +256,32 @@ fn any_pipeline_can_be_measured_against() {
     choose(&mut browser, "base", 1);
     assert_eq!(browser.text("location.hash"), "#against=a3-reference-push-back");
     let own = "document.querySelector('.totals tbody tr')";
-    assert_eq!(browser.text(&format!("{own}.querySelector('summary').textContent")), "a3-reference-push-back");
+    assert_eq!(
+        browser.text(&format!("{own}.querySelector('summary').textContent")),
+        "a3-reference-push-back"
+    );
     let measured = browser.text(&format!("{own}.querySelector('td').textContent"));
     assert_eq!(measured, "what the others are measured against");
     // What was worse the one way is better the other.
     let verdicts = column(&mut browser, 3);
     assert!(verdicts.iter().any(|v| v.contains("errors → ▲ warnings better")), "{verdicts:?}");
     let pipelines = column(&mut browser, 2);
-    assert!(!pipelines.contains(&"a3-reference-push-back".into()) && pipelines.contains(&"a3-reference".into()));
+    assert!(
+        !pipelines.contains(&"a3-reference-push-back".into()) && pipelines.contains(&"a3-reference".into())
+    );
 
     // The second against the third, in a kernel; then the other way round.
     let worse = report.pairings[0].verdict_worse[0];
     browser.value(&format!("void (location.hash = address({worse}, 2))"));
     let heads = "[...document.querySelectorAll('.skeleton th')].map(th => th.textContent).join(' | ')";
     assert_eq!(browser.text(heads), "a3-reference-push-back | a3-codegen-only");
-    let charts = "[...document.querySelectorAll('section > canvas')].map(c => c.getAttribute('aria-label')).join()";
+    let charts =
+        "[...document.querySelectorAll('section > canvas')].map(c => c.getAttribute('aria-label')).join()";
     let shown = browser.text(charts);
-    assert!(shown.contains("under a3-reference-push-back:") && shown.contains("under a3-codegen-only:"), "{shown}");
+    assert!(
+        shown.contains("under a3-reference-push-back:") && shown.contains("under a3-codegen-only:"),
+        "{shown}"
+    );
     let lines = |browser: &mut Browser, side: &str| -> Vec<String> {
         browser.value("document.querySelectorAll('.skeleton .folded button').forEach(b => b.click())");
         let rows = format!(

@@ -232,6 +232,53 @@ fn traces_and_pictures_are_well_formed() {
 }
 
 #[test]
+fn pictures_in_the_documents_are_what_the_command_draws() {
+    let sandbox = Sandbox::default();
+    let kernel = workspace().join("examples/loop-tail/two_phases.pto");
+    for (pipeline, picture) in
+        [("a3-reference", "loop-tail-front.svg"), ("a3-reference-push-back", "loop-tail-back.svg")]
+    {
+        let kernel = kernel.to_str().expect("a path in Unicode");
+        let arguments = ["simulate", kernel, "--pipeline", pipeline, "--trip", "rows=1", "--svg", picture];
+        let run = sandbox.run(arguments.into_iter().chain(["--window", "2720..2810"]));
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+        let shown =
+            std::fs::read_to_string(workspace().join("docs").join(picture)).expect("the picture is there");
+        assert!(
+            sandbox.read(picture) == shown,
+            "docs/{picture}: draw it again with {arguments:?} --window 2720..2810"
+        );
+    }
+}
+
+#[test]
+fn a_picture_can_show_some_cycles() {
+    let sandbox = Sandbox::with(&[("k.pto", KERNEL)]);
+    let arguments = ["simulate", "k.pto", "--trip", "rows=2", "--svg", "t.svg", "--window"];
+    let drawn = |window: &'static str| {
+        let run = sandbox.run(arguments.into_iter().chain([window]));
+        (run.code, run.stderr, sandbox.read("t.svg"))
+    };
+    let (code, _, svg) = drawn("0..300");
+    // The load is cut off at the end, its text is in what is left.
+    assert!(code == Some(0) && svg.contains(">tload</text>") && svg.contains(">300</text>"), "{svg}");
+    assert!(!svg.contains(">400</text>"));
+    let (code, why, same) = drawn("100000..100001");
+    assert!(code == Some(2) && why.contains("`--window` begins behind the end, which is cycle"), "{why}");
+    assert_eq!(same, svg);
+    let (code, why, _) = drawn("30..30");
+    assert!(code == Some(2) && why.contains("write `FROM..TO`"), "{why}");
+}
+
+#[test]
+fn a_function_that_there_is_not_is_named() {
+    let sandbox = Sandbox::with(&[("k.pto", KERNEL)]);
+    let run = sandbox.run(["simulate", "k.pto", "--function", "nothing"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+    assert!(run.stderr.contains("no function is called `nothing`; there are: "), "{}", run.stderr);
+}
+
+#[test]
 fn a_cost_table_can_be_exchanged_and_is_checked() {
     let table = std::fs::read_to_string(workspace().join("pipelines/targets/a3/cost.toml")).unwrap();
     let sandbox = Sandbox::with(&[("k.pto", KERNEL)]);

@@ -115,7 +115,7 @@ function findings(detail, sides) {
       const own = known && !known.some((f) => sameFinding(f, finding));
       parts.push(h('details', { class: `finding ${finding.grade}` },
         h('summary', {}, h('span', { class: 'grade' }, `${GRADES[finding.grade] ?? ''} ${finding.grade} `), h('code', {}, finding.rule),
-          ` ${finding.message}`, finding.lines.length > 0 && h('span', { class: 'quiet' }, ` line ${finding.lines.join(', ')}`),
+          ` ${finding.message}`, finding.lines.length > 0 && [' ', h('span', { class: 'quiet place' }, `line ${[...new Set(finding.lines)].join(', ')}`)],
           own && h('span', { class: 'only' }, 'only here')),
         h('pre', { tabindex: 0 }, finding.witness)));
     }

@@ -90,34 +90,35 @@ function about() {
 }
 
 function totals() {
-  const head = ['Pipeline', 'Faster, equal, slower', 'Geometric mean', 'Median', 'Compared', 'Verdicts',
-    'Gets through', 'Cycles', 'Peak ids', 'Sync statements', 'Clean'];
+  const figures = ['Geometric mean', 'Median', 'Compared', 'Cycles', 'Peak ids', 'Sync statements'];
+  const head = ['Pipeline', 'Faster, equal, slower', ...figures.slice(0, 3), 'Verdicts', 'Gets through', ...figures.slice(3), 'Clean'];
   const rank = report.standings.pipelines.map((standing) => [
     number(standing.cycles),
     number(standing.ids),
     number(standing.statements),
     standing.clean ? `✓${standing.best ? ' unbeaten' : ''}` : '✕ no',
   ]);
+  const rankCells = (texts) => texts.map((text, n) => h('td', { class: n < texts.length - 1 ? 'figure' : '' }, text));
   const pairings = report.pairings[base];
   const own = h('tr', {}, h('th', { scope: 'row' }, aboutPipeline(base)),
     h('td', { class: 'quiet', colspan: 6 }, pipelines.length > 1 ? 'what the others are measured against' : ''),
-    rank[base].map((text) => h('td', {}, text)));
+    rankCells(rank[base]));
   const body = pairings.map((pairing) => h('tr', {}, h('th', { scope: 'row' }, aboutPipeline(pairing.pipeline)),
     h('td', {}, wins(pairing)),
-    ['geomean', 'median'].map((mean) => h('td', { class: ratioClass(pairing[mean]) }, ratioText(pairing[mean]), cleanOnly(pairing, ratioText(pairing.clean[mean])))),
-    h('td', {}, number(pairing.compared), cleanOnly(pairing, `${number(pairing.clean.compared)} without errors`)),
+    ['geomean', 'median'].map((mean) => h('td', { class: `figure ${ratioClass(pairing[mean])}` }, ratioText(pairing[mean]), cleanOnly(pairing, ratioText(pairing.clean[mean])))),
+    h('td', { class: 'figure' }, number(pairing.compared), cleanOnly(pairing, `${number(pairing.clean.compared)} clean`)),
     h('td', {}, filterLink(pairing.worse, 'worse', 'worse', pairing.pipeline), ', ',
       filterLink(pairing.better, 'better', 'better', pairing.pipeline)),
     h('td', {}, filterLink(pairing.one_sided, 'only one', 'one', pairing.pipeline),
       `, ${number(pairing.neither)} neither`),
-    rank[pairing.pipeline].map((text) => h('td', {}, text))));
+    rankCells(rank[pairing.pipeline])));
   const measured = h('label', {}, 'Measured against ', h('select', {
     id: 'base', change: (event) => { location.hash = listAddress(Number(event.target.value)); },
   }, pipelines.map((p, index) => h('option', { value: index, selected: index === base }, p.name))));
   byId('totals').replaceChildren(...[
     pipelines.length > 2 && h('p', {}, measured),
     h('div', { class: 'wide' }, h('table', { class: 'totals' },
-      h('thead', {}, h('tr', {}, head.map((title) => h('th', { scope: 'col' }, title)))),
+      h('thead', {}, h('tr', {}, head.map((title) => h('th', { scope: 'col', class: figures.includes(title) ? 'figure' : '' }, title)))),
       h('tbody', {}, own, body))),
     ...pairings.map(ranking),
     h('p', { class: 'quiet' }, assumptions()),
@@ -139,7 +140,7 @@ function assumptions() {
   const given = Object.entries(report.assumptions.trips).map(([name, n]) => `, ${name} = ${n}`).join('');
   const { counted, left_out: leftOut } = report.standings;
   return `Ratios are cycles through those of ${pipelines[base].name}: below 1 is faster; the small ones are over the ` +
-    `kernels without errors on either side. Cycles, ids and statements of a ` +
+    `kernels that are clean, without errors on either side. Cycles, ids and statements of a ` +
     `pipeline are over ${plural(counted, 'kernel')}${leftOut ? `; no pipeline gets through the other ${number(leftOut)} without an error` : ''}. Loops whose bounds are not known are taken to have ` +
     `${report.assumptions.default_trips} trips${given}. Cycles rank plans; they are no times.`;
 }

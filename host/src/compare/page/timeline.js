@@ -5,8 +5,8 @@ const WHY = {
   wait: 'waits for a flag',
   set: 'its set waits until the flag is taken',
   barrier: 'waits at a barrier',
-  queue: 'waits for room in a full queue',
-  dispatch: 'has not been handed anything',
+  queue: 'the scalar unit waits for room in a full queue',
+  dispatch: 'nothing was handed out to it yet',
 };
 const LEAST_CYCLES = 16;
 
@@ -184,6 +184,7 @@ function select(mark) {
 
 /** Shows that part of the time, as far as there is any. */
 function moveTo(scene, from, to) {
+  hideTip();
   const length = Math.min(scene.end, Math.max(LEAST_CYCLES, to - from));
   scene.from = Math.max(0, Math.min(from, scene.end - length));
   scene.to = scene.from + length;
