@@ -1,12 +1,13 @@
 //! `pipewright compare`: totals, failures, gates, parts, variants, two versions of a plugin, interruption.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use pipewright::compare::model::{Outcome, Report, Verdict};
 use pipewright_tests::crates::{copy_to, plugin};
 use pipewright_tests::sandbox::{KERNEL, Sandbox};
-use pipewright_tests::{pipewright, workspace};
+use pipewright_tests::{build_directory, pipewright, workspace};
 
 const TWO: [&str; 4] = ["--pipeline", "a3-reference", "--pipeline", "a3-reference-push-back"];
 
@@ -230,6 +231,9 @@ fn mistakes_in_arguments_are_named_before_the_work() {
     assert!(option.contains("tail-wait"), "{option}");
     let value = vary("backward-match.tail-wait=push-front,push-middle");
     assert!(value.contains("does not take \"push-middle\""), "{value}");
+    let twice = ["--vary", "event-id-allocation.max-ids=4", "--vary", "event-id-allocation.max-ids=8"];
+    let run = sandbox.run(["compare", "k"].into_iter().chain(twice));
+    assert!(run.code == Some(2) && run.stderr.contains("write all values in one"), "{}", run.stderr);
     let wrong = |more: &[&'static str]| {
         let run = sandbox.run(["compare", "k"].into_iter().chain(TWO).chain(more.iter().copied()));
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{}", run.stderr);
@@ -311,37 +315,58 @@ fn variants_are_a_product_with_the_best_marked() {
     assert!(refused.contains("compare::same-variant"), "{refused}");
 }
 
+/// The allocation of event ids as a plugin of this version, which takes so many ids by default.
+fn allocation(version: &str, ids: usize) -> PathBuf {
+    let sources = build_directory().join("test-plugins").join(format!("event-id-allocation-{version}"));
+    std::fs::create_dir_all(&sources).unwrap();
+    for file in ["lib.rs", "pools.rs", "widening.rs"] {
+        let text =
+            std::fs::read_to_string(workspace().join("plugins/event-id-allocation/src").join(file)).unwrap();
+        let default = "\"max-ids\",\n                8,";
+        assert!(file != "lib.rs" || text.contains(default), "the default is where it was");
+        let own = format!("\"max-ids\",\n                {ids},");
+        std::fs::write(sources.join(file), text.replace(default, &own)).unwrap();
+    }
+    let source = sources.join("lib.rs");
+    plugin("event-id-allocation", version, source.to_str().expect("a path in Unicode"))
+}
+
 #[test]
 fn two_versions_of_a_plugin_are_compared_in_one_process() {
-    let sandbox = Sandbox::with(&[("k.pto", KERNEL)]);
-    copy_to(&sandbox.path("old"), &[&plugin("probe", "0.1.0", "probe.rs")]);
-    copy_to(&sandbox.path("new"), &[&plugin("probe", "0.2.0", "probe.rs")]);
-    let text = |directory: &str, version: &str| {
-        let library = sandbox.path(directory).read_dir().unwrap().next().unwrap().unwrap().file_name();
-        format!(
-            "[pipeline]\nname = \"p\"\ntarget = \"a3\"\n\n[[stage]]\npass = \"probe-barrier\"\nplugin = \"{directory}/{}\"\n\
-             version = \"={version}\"\n",
-            library.to_string_lossy()
-        )
-    };
-    sandbox.write("old.toml", text("old", "0.1.0"));
-    sandbox.write("new.toml", text("new", "0.2.0"));
-    let run = sandbox.run([
-        "compare",
-        "k.pto",
-        "--pipeline",
-        "old.toml",
-        "--pipeline",
-        "new.toml",
-        "--json",
-        "r.json",
-    ]);
+    let sandbox = sandbox();
+    for (directory, version, ids) in [("old", "0.1.0", 8), ("new", "0.2.0", 2)] {
+        let library = allocation(version, ids);
+        copy_to(&sandbox.path(directory), &[&library]);
+        let file = library.file_name().unwrap().to_string_lossy().into_owned();
+        let pipeline = format!(
+            "[pipeline]\nname = \"p\"\nextends = \"a3-reference\"\n\n[[stage]]\npass = \"event-id-allocation\"\nplugin = \
+             \"{directory}/{file}\"\nversion = \"={version}\"\n"
+        );
+        sandbox.write(&format!("{directory}.toml"), pipeline);
+    }
+    let both = ["--pipeline", "old.toml", "--pipeline", "new.toml"];
+    let run = sandbox.run(["compare", "k", "--json", "r.json"].into_iter().chain(both));
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let report = report(&sandbox, "r.json");
-    let used: Vec<_> =
-        report.pipelines.iter().map(|p| (p.name.as_str(), p.stages[0].version.as_str())).collect();
-    assert_eq!(used, [("p (old)", "0.1.0"), ("p (new)", "0.2.0")]);
-    assert_eq!(report.pairings[0].compared, 1);
+    let used: Vec<_> = report
+        .pipelines
+        .iter()
+        .map(|p| {
+            let stage = p.stages.iter().find(|s| s.pass == "event-id-allocation").expect("the stage");
+            let ids = stage.options.iter().find(|(name, _)| name == "max-ids").expect("the option");
+            (p.name.as_str(), stage.version.as_str(), ids.1.as_str())
+        })
+        .collect();
+    assert_eq!(used, [("p (old)", "0.1.0", "8"), ("p (new)", "0.2.0", "2")]);
+    // Each ran its own code: they differ where a kernel wants more than two ids, and there first.
+    let crowded = report.kernels.iter().find(|k| k.function == "crowded_tail").expect("the kernel");
+    let peak = |n: usize| {
+        let metrics = &crowded.results[n].compiled().expect("it compiles").metrics;
+        metrics.peak_ids.values().max().copied()
+    };
+    assert_eq!((peak(0), peak(1)), (Some(8), Some(2)));
+    assert_eq!(crowded.divergences[0].pass, "event-id-allocation");
+    assert_eq!(report.pairings[0].compared, 4);
 }
 
 #[cfg(unix)]

@@ -199,6 +199,13 @@ fn compare(arguments: &Arguments, has_baseline: bool) -> Result<Report, Failure>
     if !arguments.vary.is_empty() && arguments.pipeline.len() > 1 {
         return Err(Failure::Usage("`--vary` makes variants of one pipeline".into()));
     }
+    for (index, vary) in arguments.vary.iter().enumerate() {
+        if arguments.vary[..index].iter().any(|v| v.option == vary.option) {
+            let message =
+                format!("`--vary {0}` is given twice: write all values in one, `{0}=A,B`", vary.option);
+            return Err(Failure::Usage(message));
+        }
+    }
     let default = ["a3".to_owned()];
     let names = if arguments.pipeline.is_empty() { &default } else { &arguments.pipeline[..] };
     let variants = product(&arguments.vary);

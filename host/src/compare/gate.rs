@@ -178,6 +178,39 @@ fn findings(outcome: &Outcome) -> BTreeMap<(&str, &str), usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::model::{Compiled, Metrics, Verdict};
+
+    fn compiled(cycles: Option<u64>, more: usize) -> Outcome {
+        Outcome::Compiled(Box::new(Compiled {
+            verdict: Verdict::Errors,
+            findings: Vec::new(),
+            more_findings: [("data-race".to_owned(), more)].into(),
+            metrics: Metrics { cycles, ..Metrics::default() },
+            deadlock: if cycles.is_none() { vec!["wait V>S #0 (line 3)".into()] } else { Vec::new() },
+            notes: Vec::new(),
+            extrapolated: 0,
+            skeleton: Vec::new(),
+            timeline: None,
+        }))
+    }
+
+    #[test]
+    fn what_stops_getting_through_breaks_both_conditions() {
+        let failed = Outcome::Failed { diagnostic: "no".into() };
+        let both = [Condition::NewFindings, Condition::Regression(0.5)];
+        let why = |old: &Outcome, new: &Outcome| both.map(|c| c.breaks(old, new).unwrap_or_default());
+        let fine = compiled(Some(10), 1);
+        assert_eq!(why(&fine, &failed), ["does not compile any more"; 2]);
+        assert_eq!(why(&fine, &compiled(None, 1)), ["hangs at wait V>S #0 (line 3)"; 2]);
+        assert_eq!(why(&failed, &failed), [""; 2]);
+        assert_eq!(why(&compiled(None, 1), &fine), [""; 2]);
+        // Findings that were only counted are findings.
+        assert_eq!(
+            why(&fine, &compiled(Some(15), 2)),
+            ["new findings: data-race (not looked into) 2 instead of 1", ""]
+        );
+        assert_eq!(why(&fine, &compiled(Some(16), 1)), ["", "16 cycles instead of 10, +60.0 %"]);
+    }
 
     #[test]
     fn conditions_are_read() {

@@ -96,7 +96,7 @@ function totals() {
     number(standing.cycles),
     number(standing.ids),
     number(standing.statements),
-    standing.clean ? `✓${standing.best ? ' unbeaten' : ''}` : '✕ no',
+    standing.clean ? `✓${standing.best ? ' best' : ''}` : '✕ no',
   ]);
   const rankCells = (texts) => texts.map((text, n) => h('td', { class: n < texts.length - 1 ? 'figure' : '' }, text));
   const pairings = report.pairings[base];
