@@ -257,6 +257,21 @@ fn mistakes_in_arguments_are_named_before_the_work() {
 }
 
 #[test]
+fn a_ranking_that_rests_on_an_estimate_says_so() {
+    let sandbox = Sandbox::default();
+    let examples = workspace().join("examples");
+    let arguments = ["compare", examples.to_str().expect("a path in Unicode"), "--pipeline", "a3-reference"];
+    let vary = ["--vary", "event-id-allocation.max-ids=8,1", "--json", "r.json"];
+    let run = sandbox.run(arguments.into_iter().chain(vary));
+    let (_, ranking) = run.stdout.split_once("ranking: it hinges on cost figures").expect("it hinges");
+    assert!(ranking.contains("sync.set.delay (est)") && ranking.contains("the other way round"), "{ranking}");
+    let report = report(&sandbox, "r.json");
+    let hinges: Vec<_> = report.kernels.iter().flat_map(|k| &k.hinges).collect();
+    assert!(hinges.iter().any(|h| h.figure == "sync.set.delay" && h.factor == 2.0), "{hinges:?}");
+    assert!(hinges.iter().all(|h| (h.ratio < 1.0) == (h.changed_ratio > 1.0)), "{hinges:?}");
+}
+
+#[test]
 fn a_result_on_the_standard_output_stands_alone() {
     let sandbox = sandbox();
     let run = sandbox.run(["compare", "k"].into_iter().chain(TWO).chain(["--json", "-"]));

@@ -153,7 +153,10 @@ fn gate(report: &Report, arguments: &Arguments, baseline: Option<&Report>) -> Re
             let [new, gone] = &found.unmatched;
             for (what, list) in [("not in the baseline", new), ("only in the baseline", gone)] {
                 if !list.is_empty() {
-                    output::note(&format!("{} of the kernels are {what}:\n{}", list.len(), indented(list)));
+                    let most = list.len().min(arguments.rows);
+                    let more = if most < list.len() { "  ...\n" } else { "" };
+                    let names = indented(&list[..most]);
+                    output::note(&format!("{} of the kernels are {what}:\n{names}{more}", list.len()));
                 }
             }
             found.broken
