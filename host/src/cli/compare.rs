@@ -3,6 +3,7 @@
 //! What must hold: an interrupted run writes what it has, marked as incomplete; a gate that fails makes the exit code 1
 //! and lists why.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,10 +15,10 @@ use super::batch::{in_order, kernels};
 use super::compare_text::text;
 use super::simulate::TripArguments;
 use super::verify::{Model, flag_model};
-use super::{Failure, PluginArguments, is_stream, output, write};
+use super::{Failure, PluginArguments, cannot_write, is_stream, output, write};
 use crate::compare::contender::{Common, Contender, Vary, contenders, product};
 use crate::compare::csv::csv;
-use crate::compare::gate::{Condition, broken};
+use crate::compare::gate::{Condition, against_baseline, broken};
 use crate::compare::html::page;
 use crate::compare::kernel::{Plan, file};
 use crate::compare::merge::merge;
@@ -78,7 +79,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "K/N", value_parser = shard)]
     shard: Option<Shard>,
     /// Put the parts of a comparison together
-    #[arg(long, conflicts_with_all = ["pipeline", "vary", "shard", "settings"])]
+    #[arg(long, conflicts_with_all = ["pipeline", "vary", "shard", "settings", "trips", "default_trips", "budget",
+        "flag_model", "costs", "target_extensions", "plugin_path", "timelines"])]
     merge: bool,
     /// Extend the targets by this file: its operations are added, or replace those of the same name (repeatable)
     #[arg(long = "target", value_name = "FILE")]
@@ -96,43 +98,101 @@ fn shard(text: &str) -> Result<Shard, String> {
 }
 
 /// The most spans of a timeline in a report.
-const MAX_SPANS: usize = 800;
+const MAX_SPANS: usize = 1_000;
 
 /// Compares, or merges what was compared.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    check_outputs(arguments)?;
+    if arguments.baseline.is_some() && arguments.fail_on.is_empty() {
+        let message = "`--baseline` is what `--fail-on` is measured against: give a `--fail-on`";
+        return Err(Failure::Usage(message.into()));
+    }
     let baseline = arguments.baseline.as_deref().map(load).transpose()?;
+    let mut missing = Vec::new();
     let mut report = if arguments.merge {
         let parts = arguments.paths.iter().map(|path| Ok((path.display().to_string(), load(path)?)));
         let parts = parts.collect::<Result<Vec<_>, Failure>>()?;
-        merge(parts).map_err(|why| failure("compare::merge", why))?
+        let merged = merge(parts).map_err(|why| failure("compare::merge", why))?;
+        missing = merged.missing;
+        merged.report
     } else {
         compare(arguments, baseline.is_some())?
     };
-    if let Some(path) = &arguments.html {
-        write(path, &page(&report))?;
-    }
+    // What one file cannot take, another may.
+    let mut unwritten = Vec::new();
+    let mut keep = |path: &Option<PathBuf>, text: &dyn Fn() -> String| {
+        if let Some(path) = path {
+            unwritten.extend(write(path, &text()).err());
+        }
+    };
+    keep(&arguments.html, &|| page(&report));
     if !arguments.timelines && !arguments.merge {
         // They were made for the page only.
         report.forget_timelines();
     }
-    if let Some(path) = &arguments.json {
-        write(path, &report.to_json())?;
+    keep(&arguments.json, &|| report.to_json());
+    keep(&arguments.csv, &|| csv(&report));
+    if !outputs(arguments).any(|path| is_stream(path)) {
+        write(Path::new("-"), &text(&report, arguments.rows))?;
     }
-    if let Some(path) = &arguments.csv {
-        write(path, &csv(&report))?;
-    }
-    write(Path::new("-"), &text(&report, arguments.rows))?;
-    let broken = broken(&report, baseline.as_ref(), &arguments.fail_on)
-        .map_err(|why| failure("compare::baseline", why))?;
-    if !broken.is_empty() {
-        let s = if broken.len() == 1 { "" } else { "s" };
-        let list: String = broken.iter().map(|line| format!("  {line}\n")).collect();
-        output::note(&format!("{} failure{s} of the gate:\n{list}", broken.len()));
-    }
+    let broken = gate(&report, arguments, baseline.as_ref())?;
     if !report.complete {
         output::note("the comparison is incomplete\n");
+        missing.iter().for_each(|why| output::note(&format!("  {why}\n")));
     }
-    if broken.is_empty() && report.complete { Ok(()) } else { Err(Failure::Errors(Vec::new())) }
+    if !broken && report.complete && unwritten.is_empty() { Ok(()) } else { Err(Failure::Errors(unwritten)) }
+}
+
+/// Whether conditions are broken, which is printed.
+fn gate(report: &Report, arguments: &Arguments, baseline: Option<&Report>) -> Result<bool, Failure> {
+    let broken = match (baseline, &arguments.baseline) {
+        (Some(baseline), Some(path)) => {
+            let fail =
+                |why| failure("compare::baseline", format!("`{}` does not fit: {why}", path.display()));
+            let found = against_baseline(report, baseline, &arguments.fail_on).map_err(fail)?;
+            let [new, gone] = &found.unmatched;
+            for (what, list) in [("not in the baseline", new), ("only in the baseline", gone)] {
+                if !list.is_empty() {
+                    let most = list.len().min(arguments.rows);
+                    let more = if most < list.len() { "  ...\n" } else { "" };
+                    let names = indented(&list[..most]);
+                    output::note(&format!("{} of the kernels are {what}:\n{names}{more}", list.len()));
+                }
+            }
+            found.broken
+        }
+        _ => broken(report, &arguments.fail_on),
+    };
+    if !broken.is_empty() {
+        let s = if broken.len() == 1 { "" } else { "s" };
+        output::note(&format!("{} failure{s} of the gate:\n{}", broken.len(), indented(&broken)));
+    }
+    Ok(!broken.is_empty())
+}
+
+fn indented(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("  {line}\n")).collect()
+}
+
+/// Files to write; `-` takes the place of the tables.
+fn outputs(arguments: &Arguments) -> impl Iterator<Item = &PathBuf> {
+    [&arguments.json, &arguments.csv, &arguments.html].into_iter().flatten()
+}
+
+/// A folder that does not exist is no place for results; better to know before the work than after.
+fn check_outputs(arguments: &Arguments) -> Result<(), Failure> {
+    let files: Vec<&PathBuf> = outputs(arguments).collect();
+    for (index, file) in files.iter().enumerate() {
+        if files[..index].contains(file) {
+            return Err(Failure::Usage(format!("`{}` is to be two files at once", file.display())));
+        }
+        if is_stream(file) {
+            continue;
+        }
+        let folder = file.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::metadata(folder).map_err(|error| cannot_write(file, &error))?;
+    }
+    Ok(())
 }
 
 fn compare(arguments: &Arguments, has_baseline: bool) -> Result<Report, Failure> {
@@ -141,6 +201,13 @@ fn compare(arguments: &Arguments, has_baseline: bool) -> Result<Report, Failure>
     }
     if !arguments.vary.is_empty() && arguments.pipeline.len() > 1 {
         return Err(Failure::Usage("`--vary` makes variants of one pipeline".into()));
+    }
+    for (index, vary) in arguments.vary.iter().enumerate() {
+        if arguments.vary[..index].iter().any(|v| v.option == vary.option) {
+            let message =
+                format!("`--vary {0}` is given twice: write all values in one, `{0}=A,B`", vary.option);
+            return Err(Failure::Usage(message));
+        }
     }
     let default = ["a3".to_owned()];
     let names = if arguments.pipeline.is_empty() { &default } else { &arguments.pipeline[..] };
@@ -160,38 +227,44 @@ fn compare(arguments: &Arguments, has_baseline: bool) -> Result<Report, Failure>
     let mut files: Vec<PathBuf> = kernels(&arguments.paths)?.into_iter().map(|input| input.path).collect();
     files.sort();
     files.dedup();
-    let plan = Plan { setup: setup(arguments, &contenders), spans: spans(arguments) };
+    let plan = Plan { setup: setup(arguments, &contenders)?, spans: spans(arguments) };
 
     let stop = interruptible()?;
     let mine = part(&files, arguments.shard);
     let mut all = Vec::new();
+    let mut named = BTreeSet::new();
     let mut done = 0;
     let work = |path: &PathBuf| {
         // What is asked for after an interruption is not looked at any more.
         if stop.load(Ordering::Relaxed) { None } else { Some(file(path, &contenders, &plan)) }
     };
     in_order("comparing", &mine, work, |_, kernels| match kernels {
-        Some(kernels) => {
-            all.extend(kernels);
+        Some(compared) => {
+            all.extend(compared.kernels);
+            named.extend(compared.named);
             done += 1;
             ControlFlow::Continue(())
         }
         None => ControlFlow::Break(()),
     });
+    let names = arguments.trips.trips.iter().map(|(name, _)| name);
+    for name in names.filter(|name| !named.contains(*name)) {
+        output::note(&format!("warning: no loop or bound in these kernels is called `{name}`\n"));
+    }
     Ok(report(all, &contenders, &plan, files.len(), arguments.shard, done == mine.len()))
 }
 
-fn setup(arguments: &Arguments, contenders: &[Contender]) -> Setup {
+fn setup(arguments: &Arguments, contenders: &[Contender]) -> Result<Setup, Failure> {
     let model = arguments.flag_model.map(Model::model);
     let of_target = || contenders.first().map(|c| flag_model(&c.target)).unwrap_or_default();
     let spans = spans(arguments);
-    Setup {
+    Ok(Setup {
         model: model.unwrap_or_else(of_target),
-        given: arguments.trips.trips.iter().cloned().collect(),
+        given: arguments.trips.given()?,
         default_trips: arguments.trips.default_trips,
         budget: arguments.budget.max(1),
         most_records: if spans.is_some() { 200_000 } else { 0 },
-    }
+    })
 }
 
 fn spans(arguments: &Arguments) -> Option<usize> {

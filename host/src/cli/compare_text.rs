@@ -1,6 +1,8 @@
 //! A comparison as tables for people.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::output::table;
 use crate::compare::model::{Kernel, Outcome, Pairing, Report};
@@ -18,6 +20,16 @@ pub(super) fn text(report: &Report, rows: usize) -> String {
     }
     if report.pipelines.len() > 2 {
         together(&mut out, report);
+    }
+    let extrapolates =
+        |k: &&Kernel| k.results.iter().any(|r| r.compiled().is_some_and(|c| c.extrapolated > 0));
+    let extrapolated = report.kernels.iter().filter(extrapolates).count();
+    if extrapolated > 0 {
+        let _ = writeln!(
+            out,
+            "{} with loops so long that trips were skipped and taken to be like those before; a larger --budget runs them.",
+            kernels(extrapolated)
+        );
     }
     let trips = &report.assumptions.trips;
     let given: String = trips.iter().map(|(name, n)| format!(", {name} = {n}")).collect();
@@ -56,28 +68,95 @@ fn pair(out: &mut String, report: &Report, pairing: &Pairing, rows: usize) {
     let n = pairing.compared;
     let _ = writeln!(
         out,
-        "\n{this}: {} faster, {} slower, {} equal of {n} compared kernels",
-        pairing.wins, pairing.losses, pairing.ties
+        "\n{this}: {} faster, {} slower, {} equal of {} compared",
+        pairing.wins,
+        pairing.losses,
+        pairing.ties,
+        kernels(n)
     );
     if let (Some(geomean), Some(median)) = (pairing.geomean, pairing.median) {
-        let _ =
-            writeln!(out, "cycles ratio: geometric mean {geomean:.4}, median {median:.4} (over {n} kernels)");
+        let of = kernels(n);
+        let _ = writeln!(out, "cycles ratio: geometric mean {geomean:.4}, median {median:.4} (over {of})");
+    }
+    let clean = &pairing.clean;
+    if let (Some(geomean), Some(median)) = (clean.geomean.filter(|_| clean.compared < n), clean.median) {
+        let n = clean.compared;
+        let _ = writeln!(
+            out,
+            "              geometric mean {geomean:.4}, median {median:.4} (over {n} without errors on either side)"
+        );
+    } else if clean.compared < n {
+        *out += "              every compared kernel has errors on one side, where cycles mean little\n";
     }
     let (better, worse) = (pairing.verdict_better.len(), pairing.verdict_worse.len());
     let _ = writeln!(out, "verdicts: {better} better, {worse} worse");
+    verdicts(out, report, pairing, rows);
     for (what, list) in [(first, &pairing.only_first), (this, &pairing.only_this)] {
         if !list.is_empty() {
-            let names: Vec<String> = list.iter().map(|&i| name(&report.kernels[i])).collect();
-            let _ = writeln!(out, "only {what} gets through: {}", names.join(", "));
+            let _ = writeln!(out, "only {what} gets through:");
+            some(out, list.iter().map(|&i| name(&report.kernels[i])), rows);
         }
     }
     if pairing.neither > 0 {
-        let _ = writeln!(out, "neither gets through: {} kernels", pairing.neither);
+        let neither = |k: &&Kernel| [0, pairing.pipeline].iter().all(|&i| k.results[i].cycles().is_none());
+        *out += "neither gets through:\n";
+        some(out, report.kernels.iter().filter(neither).map(why_not), rows);
     }
     if pairing.wins + pairing.losses > 0 {
         sensitivity(out, pairing);
     }
     *out += "\n";
+}
+
+/// The first lines of a list, indented, and how many there are more.
+fn some(out: &mut String, lines: impl Iterator<Item = String>, most: usize) {
+    let lines: Vec<String> = lines.collect();
+    lines.iter().take(most).for_each(|line| _ = writeln!(out, "  {line}"));
+    if lines.len() > most {
+        let _ = writeln!(out, "  ... {} more", lines.len() - most);
+    }
+}
+
+/// What is behind verdicts that changed: rules of which there are more findings, or fewer.
+fn verdicts(out: &mut String, report: &Report, pairing: &Pairing, rows: usize) {
+    let line = |&index: &usize| {
+        let kernel = &report.kernels[index];
+        let [before, after] = [0, pairing.pipeline].map(|i| &kernel.results[i]);
+        let (Some(a), Some(b)) = (before.compiled(), after.compiled()) else {
+            let failed = if after.compiled().is_none() { after } else { before };
+            return format!("{}: {} -> {}: {}", name(kernel), word(before), word(after), diagnostic(failed));
+        };
+        let (a, b) = (a.by_rule(), b.by_rule());
+        let count = |of: &BTreeMap<String, usize>, rule: &String| of.get(rule).copied().unwrap_or(0);
+        let rules: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+        let changed = rules.into_iter().filter(|rule| count(&a, rule) != count(&b, rule));
+        let changed = changed.map(|rule| format!("{rule} {} -> {}", count(&a, rule), count(&b, rule)));
+        format!("{}: {}", name(kernel), changed.collect::<Vec<_>>().join(", "))
+    };
+    some(out, pairing.verdict_worse.iter().chain(&pairing.verdict_better).map(line), rows);
+}
+
+/// A kernel that does not get through, and why.
+fn why_not(kernel: &Kernel) -> String {
+    let failed = kernel.results.iter().find(|r| r.compiled().is_none());
+    let hung = kernel.results.iter().filter_map(Outcome::compiled).find_map(|c| c.deadlock.first());
+    let why = failed.map(diagnostic).or_else(|| hung.map(|at| format!("hangs at {at}")));
+    format!("{}: {}", name(kernel), why.unwrap_or_default())
+}
+
+/// The code and the message of a failure.
+fn diagnostic(outcome: &Outcome) -> String {
+    let Outcome::Failed { diagnostic } = outcome else { return String::new() };
+    let mut lines = diagnostic.lines().map(str::trim).filter(|line| !line.is_empty());
+    let code = lines.next().unwrap_or_default();
+    match lines.next().and_then(|line| line.strip_prefix("x ")) {
+        Some(message) => format!("{code}: {message}"),
+        None => code.to_owned(),
+    }
+}
+
+fn kernels(count: usize) -> String {
+    format!("{count} kernel{}", if count == 1 { "" } else { "s" })
 }
 
 /// Whether the ranking rests on figures that are not well known.
@@ -93,7 +172,7 @@ fn sensitivity(out: &mut String, pairing: &Pairing) {
         vec![
             format!("{} ({})", s.figure, s.confidence),
             how.into(),
-            format!("{} kernels change order", s.flips),
+            format!("{} the other way round", kernels(s.flips)),
             format!("geometric mean {:.4}", s.geomean),
             turns.into(),
         ]
@@ -114,7 +193,12 @@ fn sensitivity(out: &mut String, pairing: &Pairing) {
 fn single(out: &mut String, report: &Report, rows: usize) {
     let line = |kernel: &Kernel| {
         let result = &kernel.results[0];
-        vec![name(kernel), word(result).into(), cycles(result), counts(result).join("  ")]
+        vec![
+            named(kernel, shortened(&kernel.file)),
+            word(result).into(),
+            cycles(result),
+            counts(result).join("  "),
+        ]
     };
     let lines: Vec<_> = report.kernels.iter().take(rows).map(line).collect();
     *out += &table(&["KERNEL", "VERDICT", "  CYCLES", "FLAGS, BARRIERS, IDS"], lines);
@@ -133,15 +217,19 @@ fn together(out: &mut String, report: &Report) {
             report.pipelines[s.pipeline].name.clone(),
             if s.clean { "yes" } else { "no" }.into(),
             format!("{:>8}", s.warnings),
-            format!("{:>12}", s.cycles),
+            s.cycles.map_or_else(|| format!("{:>12}", "-"), |n| format!("{n:>12}")),
             format!("{:>4}", s.ids),
             format!("{:>10}", s.statements),
         ]
     };
-    *out += "All pipelines, over the kernels that every one ran to the end\n\n";
+    let _ = write!(out, "All pipelines, over {}", kernels(standings.counted));
+    if standings.left_out > 0 {
+        let _ = write!(out, "; none gets through the other {} without an error", standings.left_out);
+    }
+    *out += "\n\n";
     let header = ["", "PIPELINE", "CLEAN", "WARNINGS", "      CYCLES", " IDS", "STATEMENTS"];
-    *out += &table(&header, standings.iter().map(row).collect());
-    *out += match standings.iter().any(|s| s.best) {
+    *out += &table(&header, standings.pipelines.iter().map(row).collect());
+    *out += match standings.pipelines.iter().any(|s| s.best) {
         true => "* no other clean one is as good in cycles, ids and statements\n\n",
         false => "none is clean: every one has kernels with errors, or that fail or hang\n\n",
     };
@@ -155,7 +243,7 @@ fn row(kernel: &Kernel, pipeline: usize) -> Vec<String> {
     };
     let diverges = kernel.divergences.iter().find(|d| d.pipeline == pipeline);
     vec![
-        name(kernel),
+        named(kernel, shortened(&kernel.file)),
         change(Some(&word(a).to_owned()), Some(&word(b).to_owned())),
         cycles(a),
         cycles(b),
@@ -167,12 +255,30 @@ fn row(kernel: &Kernel, pipeline: usize) -> Vec<String> {
     ]
 }
 
+/// A kernel's file and function; where the one is called like the other, the file says it.
 fn name(kernel: &Kernel) -> String {
-    if kernel.function.is_empty() {
-        kernel.file.clone()
-    } else {
-        format!("{}:{}", kernel.file, kernel.function)
+    named(kernel, kernel.file.clone())
+}
+
+fn named(kernel: &Kernel, file: String) -> String {
+    let is_named_after =
+        Path::new(&kernel.file).file_stem().is_some_and(|stem| stem == kernel.function.as_str());
+    if kernel.function.is_empty() || is_named_after { file } else { format!("{file}:{}", kernel.function) }
+}
+
+/// The most characters of a path in a table.
+const MAX_PATH: usize = 60;
+
+/// A path that fits into a table: where it is long, folders in front are left out.
+fn shortened(path: &str) -> String {
+    if path.chars().count() <= MAX_PATH {
+        return path.into();
     }
+    let mut rest = path;
+    while let Some((_, shorter)) = rest.split_once('/').filter(|_| rest.chars().count() > MAX_PATH - 4) {
+        rest = shorter;
+    }
+    format!(".../{rest}")
 }
 
 /// The outcome in one word.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::timeline_text::text;
 use super::verify::{Model, flag_model};
 use super::{Failure, PluginArguments, is_stream, output, print_reports, read, write};
-use crate::diagnostic::Report;
+use crate::diagnostic::{Report, did_you_mean};
 use crate::lower::addresses::lower_all;
 use crate::pipeline::{self, ResolvedPipeline, Unit};
 use crate::simulate::cost::{self, CostTable};
@@ -57,6 +57,9 @@ pub(super) struct Arguments {
     /// Write the timeline of the first function as a picture
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// The cycles that the picture shows; by default all, or as many as can be drawn
+    #[arg(long, value_name = "FROM..TO", value_parser = window, requires = "svg")]
+    window: Option<(u64, u64)>,
     /// Give an option of a stage this value (repeatable)
     #[arg(long = "set", value_name = "STAGE.OPTION=VALUE")]
     settings: Vec<String>,
@@ -89,8 +92,31 @@ enum Format {
 
 fn named_number(text: &str) -> Result<(String, u64), String> {
     let (name, number) = text.split_once('=').ok_or("write `NAME=N`")?;
-    let number = number.trim().parse().map_err(|_| format!("`{number}` is no number"))?;
-    Ok((name.trim().trim_start_matches('%').to_owned(), number))
+    let number = number.trim().parse().map_err(|_| format!("`{number}` is no number of trips"))?;
+    let name = name.trim().trim_start_matches('%');
+    if name.is_empty() {
+        return Err("write `NAME=N`".into());
+    }
+    Ok((name.to_owned(), number))
+}
+
+impl TripArguments {
+    /// Trips by name.
+    pub(super) fn given(&self) -> Result<BTreeMap<String, u64>, Failure> {
+        let mut given = BTreeMap::new();
+        for (name, number) in &self.trips {
+            if given.insert(name.clone(), *number).is_some() {
+                return Err(Failure::Usage(format!("`--trip`: `{name}` is given twice")));
+            }
+        }
+        Ok(given)
+    }
+}
+
+fn window(text: &str) -> Result<(u64, u64), String> {
+    let ends = text.split_once("..").and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    ends.filter(|(from, to)| from < to)
+        .ok_or_else(|| "write `FROM..TO`, two cycles, the smaller first".into())
 }
 
 /// The most spans that are written to a file.
@@ -104,7 +130,8 @@ struct Function {
     name: String,
     simulation: Simulation,
     timeline: Timeline,
-    drawn: Timeline,
+    /// Until which cycle a picture of all shows it.
+    drawn: u64,
     deadlock: Vec<String>,
 }
 
@@ -122,12 +149,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let setup = Setup {
         model: arguments.flag_model.map_or_else(|| flag_model(&target), Model::model),
-        given: arguments.trips.trips.iter().cloned().collect::<BTreeMap<_, _>>(),
+        given: arguments.trips.given()?,
         default_trips: arguments.trips.default_trips,
         budget: arguments.budget.max(1),
         ..Setup::default()
     };
-    let mut simulator = Simulator { arguments, pipeline: &pipeline, target: &target, table: &table, setup };
+    let mut simulator = Simulator {
+        arguments,
+        pipeline: &pipeline,
+        target: &target,
+        table: &table,
+        setup,
+        others: Vec::new(),
+    };
     let mut failed = false;
     let mut files = Vec::new();
     for input in &arguments.inputs {
@@ -140,6 +174,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     }
     let all: Vec<&Function> = files.iter().flat_map(|(_, functions)| functions).collect();
+    if let Some(function) = arguments.function.as_deref().filter(|_| all.is_empty() && !failed) {
+        let meant = did_you_mean(function, simulator.others.iter().map(String::as_str));
+        let help = meant.map_or_else(
+            || format!("there are: {}", simulator.others.join(", ")),
+            |m| format!("did you mean `{m}`?"),
+        );
+        return Err(Failure::Usage(format!("no function is called `{function}`; {help}")));
+    }
     failed |= all.iter().any(|f| f.simulation.cycles.is_none());
     for name in arguments.trips.trips.iter().map(|(name, _)| name) {
         if !all.iter().any(|f| f.simulation.named.contains(name)) {
@@ -156,11 +198,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         write(path, &trace(&named, table.hz))?;
     }
     if let (Some(path), Some(first)) = (&arguments.svg, all.first()) {
-        let cycles = first.timeline.cycles;
-        write(
-            path,
-            &svg(&format!("{}, pipeline {}: {cycles} cycles", first.name, pipeline.name), &first.drawn),
-        )?;
+        let title = format!("{}, pipeline {}: {} cycles", first.name, pipeline.name, first.timeline.cycles);
+        let (from, to) = arguments.window.unwrap_or((0, first.drawn));
+        if from >= first.timeline.shown.max(1) {
+            let message =
+                format!("`--window` begins behind the end, which is cycle {}", first.timeline.shown);
+            return Err(Failure::Usage(message));
+        }
+        write(path, &svg(&title, &first.timeline, from..to.min(first.timeline.shown)))?;
     }
     if failed { Err(Failure::Errors(Vec::new())) } else { Ok(()) }
 }
@@ -171,6 +216,8 @@ struct Simulator<'a> {
     target: &'a TargetData,
     table: &'a CostTable,
     setup: Setup,
+    /// Functions that were not asked for.
+    others: Vec<String>,
 }
 
 impl Simulator<'_> {
@@ -185,12 +232,13 @@ impl Simulator<'_> {
         Ok(units.iter().flat_map(|unit| self.unit(&module, unit)).collect())
     }
 
-    fn unit(&self, module: &ModuleData, unit: &Unit) -> Vec<Function> {
+    fn unit(&mut self, module: &ModuleData, unit: &Unit) -> Vec<Function> {
         let (view, kernel, target) = (module.view(), unit.kernel.view(), self.target.view());
         let mut functions = Vec::new();
         for program in build::programs(Some(&view), &kernel, &unit.plan, &target) {
             if self.arguments.function.as_ref().is_some_and(|f| f != unit.name(module) && *f != program.name)
             {
+                self.others.push(program.name);
                 continue;
             }
             let prices = Prices::new(&program, &view, &kernel, &target, self.table);
@@ -198,7 +246,7 @@ impl Simulator<'_> {
             let timeline = |spans| simulation.timeline(&program, &module.source, spans);
             functions.push(Function {
                 timeline: timeline(MAX_SPANS),
-                drawn: timeline(MAX_DRAWN),
+                drawn: timeline(MAX_DRAWN).shown,
                 deadlock: simulation.deadlock(&program, &module.source),
                 name: program.name,
                 simulation,

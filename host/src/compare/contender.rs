@@ -94,8 +94,7 @@ pub fn contenders(
         for variant in variants {
             let unresolved = pipeline::load(name)?;
             let file = unresolved.sources.first().map_or(String::new(), |s| s.name.clone());
-            let settings = [common.settings, variant].concat();
-            let pipeline = pipeline::resolve(unresolved, common.found, &settings)?;
+            let pipeline = pipeline::resolve_variant(unresolved, common.found, common.settings, variant)?;
             let extensions = [&pipeline.target_extensions[..], common.target_extensions].concat();
             let key = (pipeline.target.clone(), extensions.clone());
             let next = targets.len();
@@ -111,6 +110,9 @@ pub fn contenders(
                 Some(file) => file.clone(),
                 None => target::cost_file(&pipeline.target).map_err(one)?,
             };
+            // One file has one table, however it is named.
+            let cost_file = cost_file.canonicalize().unwrap_or(cost_file);
+            let about = about(&pipeline, file, variant, names.len() == 1);
             let costs = match costs.get(&cost_file) {
                 Some(known) => known.clone(),
                 None => {
@@ -119,11 +121,11 @@ pub fn contenders(
                     loaded
                 }
             };
-            let about = about(&pipeline, file, variant, names.len() == 1);
             out.push(Contender { about, pipeline, target, costs, target_group });
         }
     }
     name_apart(&mut out);
+    check_costs(&costs)?;
     check_variants(&out)?;
     Ok(out)
 }
@@ -174,6 +176,15 @@ fn name_apart(contenders: &mut [Contender]) {
             contenders[index].about.name.push('\'');
         }
     }
+}
+
+/// Cycles under two cost tables say nothing of each other.
+fn check_costs(costs: &BTreeMap<PathBuf, Arc<CostTable>>) -> Result<(), Vec<Report>> {
+    let mut files = costs.keys();
+    let (Some(first), Some(second)) = (files.next(), files.next()) else { return Ok(()) };
+    let message = "the targets of the pipelines have different cost tables, so cycles cannot be compared";
+    let help = format!("{}\n{}\n`--costs FILE` takes one for all", first.display(), second.display());
+    Err(vec![Report::one(Source::default(), Diagnostic::error("compare::costs", message).help(help))])
 }
 
 /// Two variants that came out the same would be compared with each other for nothing: a value was given twice.

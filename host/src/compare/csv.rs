@@ -1,9 +1,11 @@
 //! A report as a table for spreadsheets: one line for each kernel and pipeline.
 
+use std::collections::BTreeMap;
+
 use super::model::{Kernel, Outcome, Report};
 
 const HEADER: &str = "file,function,pipeline,status,verdict,errors,warnings,advice,cycles,ratio,sets,waits,barriers,\
-pipe_all,demoted,peak_ids,output_bytes,passes_us\n";
+pipe_all,demoted,peak_ids,output_bytes,passes_us,rules,barriers_by_pipe,ids_by_pair,diagnostic\n";
 
 /// The table.
 pub fn csv(report: &Report) -> String {
@@ -11,8 +13,10 @@ pub fn csv(report: &Report) -> String {
         let mut fields =
             vec![kernel.file.clone(), kernel.function.clone(), report.pipelines[index].name.clone()];
         match &kernel.results[index] {
-            Outcome::Failed { .. } => {
-                fields.extend(std::iter::once("failed".to_owned()).chain(vec![String::new(); 14]))
+            Outcome::Failed { diagnostic } => {
+                fields.push("failed".to_owned());
+                fields.extend(vec![String::new(); 17]);
+                fields.push(diagnostic.trim().to_owned());
             }
             Outcome::Compiled(compiled) => {
                 let m = &compiled.metrics;
@@ -27,12 +31,19 @@ pub fn csv(report: &Report) -> String {
                 let counts = [m.sets, m.waits, barriers, m.pipe_all, m.demoted, ids, m.output_bytes];
                 fields.extend(counts.map(|n| n.to_string()));
                 fields.push(m.passes.iter().map(|(_, us)| us).sum::<u64>().to_string());
+                fields.push(list(&compiled.by_rule()));
+                fields.extend([list(&m.barriers), list(&m.peak_ids), String::new()]);
             }
         }
         fields.iter().map(|f| field(f)).collect::<Vec<_>>().join(",") + "\n"
     };
     let lines = report.kernels.iter().flat_map(|k| (0..k.results.len()).map(move |index| (k, index)));
     HEADER.to_owned() + &lines.map(|(kernel, index)| line(kernel, index)).collect::<String>()
+}
+
+/// `NAME=N NAME=N`.
+fn list(counts: &BTreeMap<String, usize>) -> String {
+    counts.iter().map(|(name, n)| format!("{name}={n}")).collect::<Vec<_>>().join(" ")
 }
 
 fn field(text: &str) -> String {

@@ -11,10 +11,10 @@ use serde::Serialize;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::model::{
-    Assumptions, Compiled, Divergence, Finding, Hinge, Kernel, Metrics, Outcome, Pairing, Pipeline, Reason,
-    Report, Shard, Timeline, Verdict,
+    Assumptions, Compiled, Divergence, Finding, Kernel, Means, Metrics, Outcome, Pairing, Pipeline, Reason,
+    Report, Sensitivity, Shard, Timeline, Verdict,
 };
-use super::summary::{self, Standing};
+use super::summary::{self, Standings};
 
 const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
@@ -76,9 +76,48 @@ struct Overview<'a> {
     files: usize,
     assumptions: &'a Assumptions,
     pipelines: &'a [Pipeline],
-    pairings: &'a [Pairing],
-    standings: Vec<Standing>,
+    /// For each pipeline the totals of the others against it.
+    pairings: Vec<Vec<Totals>>,
+    standings: Standings,
     kernels: Vec<Line<'a>>,
+}
+
+/// A [`Pairing`] without its lists of kernels, which the page makes itself.
+#[derive(Serialize)]
+struct Totals {
+    pipeline: usize,
+    compared: usize,
+    wins: usize,
+    losses: usize,
+    ties: usize,
+    geomean: Option<f64>,
+    median: Option<f64>,
+    clean: Means,
+    one_sided: usize,
+    neither: usize,
+    better: usize,
+    worse: usize,
+    sensitivity: Vec<Sensitivity>,
+}
+
+impl From<Pairing> for Totals {
+    fn from(p: Pairing) -> Self {
+        Self {
+            pipeline: p.pipeline,
+            compared: p.compared,
+            wins: p.wins,
+            losses: p.losses,
+            ties: p.ties,
+            geomean: p.geomean,
+            median: p.median,
+            clean: p.clean,
+            one_sided: p.only_first.len() + p.only_this.len(),
+            neither: p.neither,
+            better: p.verdict_better.len(),
+            worse: p.verdict_worse.len(),
+            sensitivity: p.sensitivity,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -104,13 +143,15 @@ struct Figures<'a> {
 }
 
 fn overview(report: &Report) -> Overview<'_> {
+    let count = report.pipelines.len();
+    let against = |base: usize| summary::against(&report.kernels, count, base).into_iter().map(Totals::from);
     Overview {
         complete: report.complete,
         shard: report.shard,
         files: report.files,
         assumptions: &report.assumptions,
         pipelines: &report.pipelines,
-        pairings: &report.pairings,
+        pairings: (0..count).map(|base| against(base).collect()).collect(),
         standings: summary::standings(report),
         kernels: report.kernels.iter().map(line).collect(),
     }
@@ -145,9 +186,23 @@ struct Detail<'a> {
     strings: Vec<&'a str>,
     results: Vec<Side<'a>>,
     divergences: &'a [Divergence],
-    hinges: &'a [Hinge],
-    /// For each pipeline, how its skeleton differs from the first one's.
-    diffs: Vec<Vec<Stretch>>,
+    hinges: Vec<PackedHinge>,
+    /// Skeletons that differ, their lines as numbers of `strings`.
+    skeletons: Vec<Vec<usize>>,
+    /// For each two of them, the smaller number first, how they differ.
+    diffs: Vec<(usize, usize, Vec<Stretch>)>,
+}
+
+/// A figure on which the order of two pipelines hinges.
+#[derive(Serialize)]
+struct PackedHinge {
+    base: usize,
+    pipeline: usize,
+    figure: String,
+    confidence: String,
+    factor: f64,
+    ratio: f64,
+    changed_ratio: f64,
 }
 
 /// A stretch of two texts: first line and number of lines, in the one and in the other. Stretches alternate between
@@ -169,7 +224,8 @@ struct CompiledSide<'a> {
     metrics: &'a Metrics,
     deadlock: &'a [String],
     notes: &'a [String],
-    skeleton: Vec<usize>,
+    /// Which of the skeletons it has.
+    skeleton: usize,
     timeline: Option<Packed<'a>>,
 }
 
@@ -198,18 +254,38 @@ struct PackedLane<'a> {
 }
 
 fn detail(kernel: &Kernel) -> Detail<'_> {
-    let mut strings = Strings::default();
-    let results: Vec<Side<'_>> = kernel.results.iter().map(|outcome| side(outcome, &mut strings)).collect();
-    let skeleton = |side: &Side<'_>| match side {
-        Side::Compiled(compiled) => compiled.skeleton.clone(),
-        Side::Failed { .. } => Vec::new(),
-    };
-    let first = results.first().map(skeleton).unwrap_or_default();
-    let diffs = results.iter().map(|result| stretches(&first, &skeleton(result))).collect();
-    Detail { results, divergences: &kernel.divergences, hinges: &kernel.hinges, diffs, strings: strings.all }
+    let (mut strings, mut skeletons) = (Strings::default(), Vec::new());
+    let results: Vec<Side<'_>> =
+        kernel.results.iter().map(|outcome| side(outcome, &mut strings, &mut skeletons)).collect();
+    let mut diffs = Vec::new();
+    for (index, new) in skeletons.iter().enumerate() {
+        let earlier = skeletons[..index].iter().enumerate();
+        diffs.extend(earlier.map(|(known, old)| (known, index, stretches(old, new))));
+    }
+    let hinges = hinges(kernel);
+    Detail { results, divergences: &kernel.divergences, hinges, skeletons, diffs, strings: strings.all }
 }
 
-fn side<'a>(outcome: &'a Outcome, strings: &mut Strings<'a>) -> Side<'a> {
+/// What the order of any two pipelines hinges on.
+fn hinges(kernel: &Kernel) -> Vec<PackedHinge> {
+    let count = kernel.results.len();
+    let pairs = (0..count).flat_map(|base| (0..count).map(move |pipeline| (base, pipeline)));
+    let of_pair = |(base, pipeline): (usize, usize)| {
+        let flips = summary::variations(kernel, base, pipeline).into_iter().filter(|h| h.flips());
+        flips.map(move |hinge| PackedHinge {
+            base,
+            pipeline,
+            figure: hinge.figure,
+            confidence: hinge.confidence,
+            factor: hinge.factor,
+            ratio: hinge.ratio,
+            changed_ratio: hinge.changed_ratio,
+        })
+    };
+    pairs.filter(|(base, pipeline)| base != pipeline).flat_map(of_pair).collect()
+}
+
+fn side<'a>(outcome: &'a Outcome, strings: &mut Strings<'a>, skeletons: &mut Vec<Vec<usize>>) -> Side<'a> {
     match outcome {
         Outcome::Failed { diagnostic } => Side::Failed { diagnostic },
         Outcome::Compiled(compiled) => Side::Compiled(Box::new(CompiledSide {
@@ -219,7 +295,14 @@ fn side<'a>(outcome: &'a Outcome, strings: &mut Strings<'a>) -> Side<'a> {
             metrics: &compiled.metrics,
             deadlock: &compiled.deadlock,
             notes: &compiled.notes,
-            skeleton: compiled.skeleton.iter().map(|line| strings.number(line)).collect(),
+            skeleton: {
+                let lines: Vec<usize> = compiled.skeleton.iter().map(|line| strings.number(line)).collect();
+                let known = skeletons.iter().position(|s| *s == lines);
+                known.unwrap_or_else(|| {
+                    skeletons.push(lines);
+                    skeletons.len() - 1
+                })
+            },
             timeline: compiled.timeline.as_ref().map(|timeline| pack(timeline, strings)),
         })),
     }

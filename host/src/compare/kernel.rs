@@ -1,6 +1,6 @@
 //! One file under all contenders: compiled, judged, simulated, and where the contenders go apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use pipewright_abi::ir::ModuleData;
@@ -28,9 +28,18 @@ pub struct Plan {
     pub spans: Option<usize>,
 }
 
-/// The functions of a file under all contenders, in the order of the first that compiled it. If none did, there is one
-/// entry without a name.
-pub fn file(path: &Path, contenders: &[Contender], plan: &Plan) -> Vec<Kernel> {
+/// What became of a file.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// Its functions under all contenders, in the order of the first that compiled it. If none did, there is one entry
+    /// without a name.
+    pub kernels: Vec<Kernel>,
+    /// Names for which trips were given and that occur in it.
+    pub named: BTreeSet<String>,
+}
+
+/// A file under all contenders.
+pub fn file(path: &Path, contenders: &[Contender], plan: &Plan) -> Compared {
     let name = path.display().to_string();
     let runs: Vec<Result<Run, String>> = match Source::read(path) {
         Err(report) => contenders.iter().map(|_| Err(report.render(Style::Plain))).collect(),
@@ -60,7 +69,10 @@ pub fn file(path: &Path, contenders: &[Contender], plan: &Plan) -> Vec<Kernel> {
     if functions.is_empty() && runs.iter().any(Result::is_err) {
         functions.push(String::new());
     }
-    functions.into_iter().map(|function| kernel(&name, function, contenders, &runs, plan)).collect()
+    let named =
+        runs.iter().flatten().flat_map(|run| &run.functions).flat_map(|f| &f.named).cloned().collect();
+    let kernel = |function| kernel(&name, function, contenders, &runs, plan);
+    Compared { kernels: functions.into_iter().map(kernel).collect(), named }
 }
 
 /// A file under one contender.
@@ -77,6 +89,8 @@ struct Function {
     unit: usize,
     program: Program,
     compiled: Compiled,
+    /// Names for which trips were given and that it has.
+    named: Vec<String>,
 }
 
 impl Run {
@@ -132,10 +146,11 @@ impl Run {
                 metrics,
                 deadlock: simulation.deadlock(&program, source),
                 notes: simulation.notes.clone(),
+                extrapolated: simulation.extrapolated,
                 skeleton: skeleton(&program, &lines),
                 timeline: plan.spans.map(|spans| simulation.timeline(&program, source, spans)),
             };
-            self.functions.push(Function { unit: index, program, compiled });
+            self.functions.push(Function { unit: index, program, compiled, named: simulation.named });
         }
     }
 

@@ -1,10 +1,21 @@
 //! The parts of a comparison that was spread over several runs, put together.
 
+use std::path::Path;
+
 use super::model::{Report, SCHEMA};
 use super::summary::pairings;
 
-/// The report that one run over all files would have given. `Err` names the part that does not fit.
-pub fn merge(parts: Vec<(String, Report)>) -> Result<Report, String> {
+/// Parts put together.
+#[derive(Clone, Debug)]
+pub struct Merged {
+    /// The report that one run over all files would have given.
+    pub report: Report,
+    /// Why it is not complete, one sentence each.
+    pub missing: Vec<String>,
+}
+
+/// Puts parts together. `Err` names the part that does not fit.
+pub fn merge(parts: Vec<(String, Report)>) -> Result<Merged, String> {
     let mut parts = parts;
     parts.sort_by_key(|(_, part)| part.shard.map(|s| s.index));
     let Some((first_name, first)) = parts.first().cloned() else { return Err("there are no parts".into()) };
@@ -24,16 +35,22 @@ pub fn merge(parts: Vec<(String, Report)>) -> Result<Report, String> {
             return Err(format!("`{name}` and `{other}` are the same part"));
         }
     }
-    let complete = parts.len() == count && parts.iter().all(|(_, part)| part.complete);
+    let given: Vec<usize> = parts.iter().filter_map(|(_, part)| Some(part.shard?.index)).collect();
+    let absent = (1..=count).filter(|index| !given.contains(index));
+    let mut missing: Vec<String> =
+        absent.map(|index| format!("part {index} of {count} is missing")).collect();
+    let interrupted = parts.iter().filter(|(_, part)| !part.complete);
+    missing.extend(interrupted.map(|(name, _)| format!("`{name}` was interrupted")));
     let mut kernels: Vec<_> = parts.into_iter().flat_map(|(_, part)| part.kernels).collect();
-    // Parts have their files in order; functions of a file stay in theirs.
-    kernels.sort_by(|a, b| a.file.cmp(&b.file));
-    Ok(Report {
+    // The order of one run, which is that of paths and not of texts; functions of a file stay in theirs.
+    kernels.sort_by(|a, b| Path::new(&a.file).cmp(Path::new(&b.file)));
+    let report = Report {
         schema: SCHEMA.into(),
-        complete,
+        complete: missing.is_empty(),
         shard: None,
         pairings: pairings(&kernels, first.pipelines.len()),
         kernels,
         ..first
-    })
+    };
+    Ok(Merged { report, missing })
 }

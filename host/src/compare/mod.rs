@@ -19,6 +19,8 @@ use contender::Contender;
 use kernel::Plan;
 use model::{Assumptions, Kernel, Report, SCHEMA, Shard};
 
+use crate::verify::FlagModel;
+
 /// The files of a part: every so-maniest, so that parts are about equally heavy.
 pub fn part(files: &[PathBuf], shard: Option<Shard>) -> Vec<PathBuf> {
     let (first, step) = shard.map_or((0, 1), |s| (s.index.saturating_sub(1), s.count.max(1)));
@@ -39,7 +41,15 @@ pub fn report(
         complete,
         shard,
         files,
-        assumptions: Assumptions { default_trips: plan.setup.default_trips, trips: plan.setup.given.clone() },
+        assumptions: Assumptions {
+            default_trips: plan.setup.default_trips,
+            trips: plan.setup.given.clone(),
+            budget: plan.setup.budget,
+            flag_model: match plan.setup.model {
+                FlagModel::Stall => "stall".into(),
+                FlagModel::Lose => "lose".into(),
+            },
+        },
         pipelines: contenders.iter().map(|c| c.about.clone()).collect(),
         pairings: summary::pairings(&kernels, contenders.len()),
         kernels,

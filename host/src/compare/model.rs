@@ -51,6 +51,12 @@ pub struct Assumptions {
     pub default_trips: u64,
     /// Values given for parameters.
     pub trips: BTreeMap<String, u64>,
+    /// Statements of a loop nest that are simulated before it is sampled.
+    #[serde(default)]
+    pub budget: u64,
+    /// What a set does on a flag that is still set: `stall` or `lose`.
+    #[serde(default)]
+    pub flag_model: String,
 }
 
 /// One pipeline.
@@ -127,6 +133,9 @@ pub struct Compiled {
     pub deadlock: Vec<String>,
     /// What the simulation assumed or sampled.
     pub notes: Vec<String>,
+    /// Loops that were cut short and whose skipped trips may not be like those that were simulated.
+    #[serde(default)]
+    pub extrapolated: usize,
     /// The synchronization in program order, one statement, instruction or construct a line, indented.
     pub skeleton: Vec<String>,
     /// What runs when. Absent if it was not asked for.
@@ -241,6 +250,9 @@ pub struct Pairing {
     pub geomean: Option<f64>,
     /// Median of the ratios; none without any.
     pub median: Option<f64>,
+    /// The same for the kernels without an error on either side: a plan that leaves a flag out is fast and wrong.
+    #[serde(default)]
+    pub clean: Means,
     /// Kernels that only the first one compiled and ran to the end, by index in [`Report::kernels`].
     pub only_first: Vec<usize>,
     /// Kernels that only this one compiled and ran to the end.
@@ -254,6 +266,17 @@ pub struct Pairing {
     /// What becomes of the totals if an uncertain figure is halved or doubled: those by which some kernel's order
     /// changes.
     pub sensitivity: Vec<Sensitivity>,
+}
+
+/// Means of ratios.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Means {
+    /// Kernels that they rest on.
+    pub compared: usize,
+    /// Geometric mean; none without any.
+    pub geomean: Option<f64>,
+    /// Median; none without any.
+    pub median: Option<f64>,
 }
 
 /// Totals with one uncertain figure changed.
@@ -283,6 +306,17 @@ impl Verdict {
             Self::Warnings => "warnings",
             Self::Errors => "errors",
         }
+    }
+}
+
+impl Compiled {
+    /// Number of findings by rule, those included that were not looked into.
+    pub fn by_rule(&self) -> BTreeMap<String, usize> {
+        let mut counts = self.more_findings.clone();
+        for finding in &self.findings {
+            *counts.entry(finding.rule.clone()).or_default() += 1;
+        }
+        counts
     }
 }
 
@@ -332,11 +366,25 @@ impl Report {
 
     /// The report of a JSON text, or why it is none.
     pub fn from_json(text: &str) -> Result<Self, String> {
-        let report: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        if report.schema != SCHEMA {
-            return Err(format!("its schema is `{}`, not `{SCHEMA}`", report.schema));
+        #[derive(Deserialize)]
+        struct Head {
+            schema: Option<String>,
         }
+        // Of another schema nothing more is known than its name.
+        let head: Head = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        match head.schema.as_deref() {
+            Some(SCHEMA) => {}
+            Some(other) => return Err(format!("its schema is `{other}`, not `{SCHEMA}`")),
+            None => return Err("it has no `schema`".into()),
+        }
+        let report: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
         let count = report.pipelines.len();
+        if count == 0 {
+            return Err("it has no pipeline".into());
+        }
+        if let Some(shard) = report.shard.filter(|s| !(1..=s.count).contains(&s.index)) {
+            return Err(format!("it is part {} of {}", shard.index, shard.count));
+        }
         match report.kernels.iter().find(|k| k.results.len() != count) {
             Some(k) => Err(format!("`{}` has {} results for {count} pipelines", k.function, k.results.len())),
             None => Ok(report),

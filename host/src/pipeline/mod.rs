@@ -11,5 +11,5 @@ mod run;
 
 pub use extend::{PATH_VARIABLE, Pipeline, Stage, available, load};
 pub use model::{At, Literal, Place, Setting};
-pub use resolve::{GIVEN_ARTIFACTS, ResolvedPipeline, ResolvedStage, option_text, resolve};
+pub use resolve::{GIVEN_ARTIFACTS, ResolvedPipeline, ResolvedStage, option_text, resolve, resolve_variant};
 pub use run::{Moment, Outcome, Point, Unit, run};

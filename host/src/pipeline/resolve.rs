@@ -97,13 +97,23 @@ impl ResolvedStage {
 
 /// Resolves a pipeline against the plugins found. `settings` are `STAGE.OPTION=VALUE` texts, which override it.
 pub fn resolve(
-    mut pipeline: Pipeline,
+    pipeline: Pipeline,
     found: &Found,
     settings: &[String],
 ) -> Result<ResolvedPipeline, Vec<Report>> {
+    resolve_variant(pipeline, found, settings, &[])
+}
+
+/// The same for a variant: `varied` are more settings, which come from `--vary`.
+pub fn resolve_variant(
+    mut pipeline: Pipeline,
+    found: &Found,
+    settings: &[String],
+    varied: &[String],
+) -> Result<ResolvedPipeline, Vec<Report>> {
     let mut errors: Vec<Located> = Vec::new();
-    for setting in settings {
-        add_setting(&mut pipeline, setting, &mut errors);
+    for (flag, texts) in [("--set ", settings), ("--vary ", varied)] {
+        texts.iter().for_each(|text| add_setting(&mut pipeline, flag, text, &mut errors));
     }
     let mut loaded: BTreeMap<PathBuf, Arc<Plugin>> = BTreeMap::new();
     let mut stages = Vec::new();
@@ -347,8 +357,7 @@ fn check_artifacts(pipeline: &Pipeline, infos: &[&PassInfo], errors: &mut Vec<Lo
 }
 
 /// Adds a `STAGE.OPTION=VALUE` text to the pipeline as a source and as an override of its stage.
-fn add_setting(pipeline: &mut Pipeline, text: &str, errors: &mut Vec<Located>) {
-    let prefix = "--set ";
+fn add_setting(pipeline: &mut Pipeline, prefix: &str, text: &str, errors: &mut Vec<Located>) {
     let source = pipeline.sources.len();
     pipeline.sources.push(Source::new("command line", format!("{prefix}{text}")));
     pipeline.directories.push(PathBuf::new());

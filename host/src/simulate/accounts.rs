@@ -43,6 +43,7 @@ pub(super) fn settle(
         executed: tally.executed,
         simulated,
         pipes,
+        extrapolated: way.sampled.values().filter(|sampled| !sampled.exact).count(),
         hangs_at: way.hangs_at,
         notes,
         named,

@@ -123,6 +123,25 @@ impl<'a> Control<'a> {
         Some(self.value(*self.branches.get(&step)?, variables)? != 0)
     }
 
+    /// Whether the trips of the loop that begins at `step` may go different ways: whether a loop or branch in it depends
+    /// on its induction variable.
+    pub fn varies(&self, step: StepIndex, program: &Program) -> bool {
+        let Some(Step::LoopBegin { end, .. }) = program.steps.get(step) else { return false };
+        (step + 1..*end).any(|inner| {
+            let bounds = self.loops.get(&inner).map_or(&[][..], |l| &l.bounds);
+            bounds.iter().chain(self.branches.get(&inner)).any(|&e| self.mentions(e, step))
+        })
+    }
+
+    /// Whether an expression contains the induction variable of the loop that begins at `step`.
+    fn mentions(&self, expression: usize, step: StepIndex) -> bool {
+        match &self.expressions[expression] {
+            Expression::Unknown | Expression::Known(_) => false,
+            Expression::Variable(of) => *of == step,
+            Expression::Apply { inputs, .. } => inputs.iter().any(|&input| self.mentions(input, step)),
+        }
+    }
+
     fn value(&self, expression: usize, variables: &Variables) -> Option<i64> {
         match &self.expressions[expression] {
             Expression::Unknown => None,

@@ -72,6 +72,8 @@ pub struct Simulation {
     pub hangs_at: Vec<StepIndex>,
     /// What was assumed, sampled or lost.
     pub notes: Vec<String>,
+    /// Loops that were cut short and whose skipped trips may not be like those that were simulated.
+    pub extrapolated: usize,
     /// Names in [`Setup::given`] that the program has.
     pub named: Vec<String>,
     accounts: accounts::Accounts,

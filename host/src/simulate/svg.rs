@@ -1,6 +1,7 @@
 //! A timeline as a picture for documents.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use super::timeline::{Reason, Span, Timeline};
 
@@ -21,10 +22,10 @@ stroke-width:1;fill:none;opacity:.65}.flag{fill:url(#h-flag)}.barrier{fill:url(#
 .idle{fill:url(#h-idle)}.back{fill:#fff}\
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.back{fill:#0d1117}.edge{stroke:#adbac7}.label{fill:#fff}}";
 
-/// The picture of a timeline.
-pub fn svg(title: &str, timeline: &Timeline) -> String {
-    let cycles = timeline.shown.max(1);
-    let x = |cycle: u64| LEFT + WIDTH * cycle.min(cycles) as f64 / cycles as f64;
+/// The picture of these cycles of a timeline. What reaches beyond them is cut off.
+pub fn svg(title: &str, timeline: &Timeline, window: Range<u64>) -> String {
+    let Range { start, end } = window.start..window.end.max(window.start + 1);
+    let x = |cycle: u64| LEFT + WIDTH * (cycle as f64 - start as f64) / (end - start) as f64;
     let height = TOP + LANE * timeline.lanes.len() as f64 + 46.0;
     let width = LEFT + WIDTH + 24.0;
     let mut out = format!(
@@ -44,17 +45,20 @@ pub fn svg(title: &str, timeline: &Timeline) -> String {
     }
     let _ = writeln!(
         out,
-        "</defs>\n<rect class=\"back\" width=\"100%\" height=\"100%\"/>\n<text class=\"title\" x=\"8\" y=\"20\">{}</text>",
+        "<clipPath id=\"view\"><rect x=\"{LEFT}\" y=\"0\" width=\"{WIDTH}\" height=\"{height:.0}\"/></clipPath>\n\
+         </defs>\n<rect class=\"back\" width=\"100%\" height=\"100%\"/>\n<text class=\"title\" x=\"8\" y=\"20\">{}</text>",
         escape(title)
     );
     for (index, lane) in timeline.lanes.iter().enumerate() {
         let y = TOP + LANE * index as f64;
         let _ = writeln!(out, "<text x=\"8\" y=\"{:.1}\">{}</text>", y + 15.0, escape(&lane.pipe));
-        for span in &lane.spans {
-            bar(&mut out, timeline, span, [x(span.start), x(span.start + span.length)], y);
+        for span in lane.spans.iter().filter(|s| s.start < end && s.start + s.length > start) {
+            let [from, to] = [span.start.max(start), (span.start + span.length).min(end)];
+            bar(&mut out, timeline, span, [x(from), x(to)], y);
         }
     }
-    for edge in &timeline.edges {
+    out += "<g clip-path=\"url(#view)\">\n";
+    for edge in timeline.edges.iter().filter(|e| e.from_time < end && e.to_time >= start) {
         let y = |lane: usize, to: bool| {
             let down = (edge.to_lane > edge.from_lane) != to;
             TOP + LANE * lane as f64 + if down { BAR } else { 0.0 }
@@ -68,7 +72,8 @@ pub fn svg(title: &str, timeline: &Timeline) -> String {
             escape(name.trim_start_matches("set "))
         );
     }
-    axis(&mut out, cycles, TOP + LANE * timeline.lanes.len() as f64 + 4.0);
+    out += "</g>\n";
+    axis(&mut out, start..end, TOP + LANE * timeline.lanes.len() as f64 + 4.0);
     out + "</svg>\n"
 }
 
@@ -98,23 +103,31 @@ fn bar(out: &mut String, timeline: &Timeline, span: &Span, [from, to]: [f64; 2],
         escape(&place),
     );
     let name = statement.text.trim_start_matches("pto.");
-    if span.reason.is_none() && !is_sync && name.len() as f64 * CHARACTER + 6.0 < to - from {
+    let wide = name.len() as f64 * CHARACTER;
+    // Of what holds up the scalar unit, other pipes have no statement.
+    let has_name = !matches!(span.reason, Some(Reason::Queue | Reason::Dispatch));
+    if !has_name || is_sync && span.reason.is_none() || wide + 10.0 > to - from {
+        return;
+    }
+    if span.reason.is_some() {
+        let (x, y, width) = (from + 4.0, y + 4.0, wide + 4.0);
         let _ = writeln!(
             out,
-            "<text class=\"label\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-            from + 3.0,
-            y + 15.0,
-            escape(name)
+            "<rect class=\"back\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"14\" opacity=\".85\"/>"
         );
     }
+    let class = if span.reason.is_none() { "label" } else { "stalled" };
+    let (x, y, name) = (from + 6.0, y + 15.0, escape(name));
+    let _ = writeln!(out, "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{name}</text>");
 }
 
 /// The time axis and what the bars mean.
-fn axis(out: &mut String, cycles: u64, y: f64) {
+fn axis(out: &mut String, window: Range<u64>, y: f64) {
     let _ = writeln!(out, "<path class=\"axis\" d=\"M{LEFT} {y:.1}H{:.1}\"/>", LEFT + WIDTH);
-    let step = tick(cycles);
-    for cycle in (0..=cycles).step_by(step as usize) {
-        let at = LEFT + WIDTH * cycle as f64 / cycles as f64;
+    let Range { start, end } = window;
+    let step = tick(end - start);
+    for cycle in (start.next_multiple_of(step)..=end).step_by(step as usize) {
+        let at = LEFT + WIDTH * (cycle - start) as f64 / (end - start) as f64;
         let _ = writeln!(
             out,
             "<path class=\"axis\" d=\"M{at:.1} {y:.1}v4\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{cycle}</text>",

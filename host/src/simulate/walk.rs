@@ -2,7 +2,8 @@
 //!
 //! Loops run as often as their bounds say, or as the setup says where those are not known. A long loop is sampled: as
 //! soon as the machine is in the same state as some trips before, the trips until the last one are skipped, since they
-//! would only repeat; where that does not happen for long, they are taken to last as long as those before.
+//! would only repeat; where that does not happen for long, or where trips may go different ways, they are taken to last
+//! as long as those before.
 
 use std::collections::BTreeMap;
 
@@ -86,6 +87,8 @@ struct Sample {
     tally: Tally,
     /// Trips after which it is no longer looked for a repetition.
     limit: u64,
+    /// Whether the loop's trips may go different ways, so that an equal state does not mean an equal future.
+    varies: bool,
 }
 
 struct Walker<'a, 'b> {
@@ -173,13 +176,14 @@ impl Walker<'_, '_> {
         let weight = self.weights[begin].max(1);
         let is_long = trips.saturating_mul(weight) > self.setup.budget;
         let limit = (self.setup.budget / weight).clamp(MIN_SAMPLE, MAX_SAMPLE);
-        let sample = (is_long && trips > limit).then(|| self.sample(0, limit));
+        let varies = || self.control.varies(begin, self.program);
+        let sample = (is_long && trips > limit).then(|| self.sample(0, limit, varies()));
         self.frames.push(Frame { begin, trips, done: 0, step: entered.step, sample });
     }
 
-    fn sample(&self, done: u64, limit: u64) -> Sample {
+    fn sample(&self, done: u64, limit: u64, varies: bool) -> Sample {
         let (state, tally) = (self.machine.state(), self.machine.tally.clone());
-        Sample { done, state, end: self.machine.end().time, tally, limit }
+        Sample { done, state, end: self.machine.end().time, tally, limit, varies }
     }
 
     /// The innermost loop ends a trip.
@@ -187,12 +191,12 @@ impl Walker<'_, '_> {
         let Some(mut frame) = self.frames.pop() else { return };
         self.advance(&mut frame, 1);
         if let Some(sample) = frame.sample.take() {
-            let exact = self.machine.state() == sample.state;
+            let exact = !sample.varies && self.machine.state() == sample.state;
             if exact || frame.done >= sample.limit {
                 self.skip(&mut frame, &sample, exact);
             } else if frame.done >= 2 * sample.done.max(1) {
                 // The mark moves on, so that it gets behind whatever happens at the start.
-                frame.sample = Some(self.sample(frame.done, sample.limit));
+                frame.sample = Some(self.sample(frame.done, sample.limit, sample.varies));
             } else {
                 frame.sample = Some(sample);
             }

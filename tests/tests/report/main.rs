@@ -213,6 +213,12 @@ fn timelines_are_drawn_and_walked_through() {
     browser.key("0");
     assert_eq!(browser.text(&drawn), all);
     browser.picture("report-timelines-light.png");
+    browser.key("f");
+    let differs = browser.text(said);
+    assert!(differs.starts_with("The two first differ at cycle 10,"), "{differs}");
+    assert_ne!(browser.text(&drawn), all);
+    browser.picture("report-first-difference-light.png");
+    browser.key("0");
     browser.look(1400, 1000, "dark");
     browser.value(&format!("{CHART}.scrollIntoView({{ block: 'center' }})"));
     assert!(browser.text(&drawn) != all, "a dark page has a dark chart");
@@ -229,6 +235,76 @@ fn timelines_are_drawn_and_walked_through() {
     assert!(witness.contains("in program order"), "{witness}");
     browser.value("document.querySelector('.skeleton').scrollIntoView()");
     browser.picture("report-differences-dark.png");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// Chooses in a list, as a person does.
+fn choose(browser: &mut Browser, list: &str, value: usize) {
+    let change = "dispatchEvent(new Event('change', { bubbles: true }))";
+    let list = format!("document.getElementById('{list}')");
+    browser.value(&format!(
+        "new Promise(done => {{ addEventListener('hashchange', () => setTimeout(done), {{ once: true }}); \
+         {list}.focus(); {list}.value = {value}; {list}.{change}; }}).then(() => 0)"
+    ));
+}
+
+#[test]
+fn any_pipeline_can_be_measured_against() {
+    let Some(mut browser) = start("two of three pipelines") else { return };
+    let (html, report) = examples("report-base");
+    browser.open(&html);
+    choose(&mut browser, "base", 1);
+    assert_eq!(browser.text("location.hash"), "#against=a3-reference-push-back");
+    let own = "document.querySelector('.totals tbody tr')";
+    assert_eq!(
+        browser.text(&format!("{own}.querySelector('summary').textContent")),
+        "a3-reference-push-back"
+    );
+    let measured = browser.text(&format!("{own}.querySelector('td').textContent"));
+    assert_eq!(measured, "what the others are measured against");
+    // What was worse the one way is better the other.
+    let verdicts = column(&mut browser, 3);
+    assert!(verdicts.iter().any(|v| v.contains("errors → ▲ warnings better")), "{verdicts:?}");
+    let pipelines = column(&mut browser, 2);
+    assert!(
+        !pipelines.contains(&"a3-reference-push-back".into()) && pipelines.contains(&"a3-reference".into())
+    );
+
+    // The second against the third, in a kernel; then the other way round.
+    let worse = report.pairings[0].verdict_worse[0];
+    browser.value(&format!("void (location.hash = address({worse}, 2))"));
+    let heads = "[...document.querySelectorAll('.skeleton th')].map(th => th.textContent).join(' | ')";
+    assert_eq!(browser.text(heads), "a3-reference-push-back | a3-codegen-only");
+    let charts =
+        "[...document.querySelectorAll('section > canvas')].map(c => c.getAttribute('aria-label')).join()";
+    let shown = browser.text(charts);
+    assert!(
+        shown.contains("under a3-reference-push-back:") && shown.contains("under a3-codegen-only:"),
+        "{shown}"
+    );
+    let lines = |browser: &mut Browser, side: &str| -> Vec<String> {
+        browser.value("document.querySelectorAll('.skeleton .folded button').forEach(b => b.click())");
+        let rows = format!(
+            "[...document.querySelectorAll('.skeleton td{side}')].filter(td => !td.classList.contains('none') && \
+             !td.classList.contains('number')).map(td => td.lastChild.textContent)"
+        );
+        let texts = browser.value(&rows);
+        texts.as_array().expect("lines").iter().map(|t| t.as_str().unwrap_or_default().to_owned()).collect()
+    };
+    let skeleton = |n: usize| report.kernels[worse].results[n].compiled().expect("a plan").skeleton.clone();
+    assert_eq!(lines(&mut browser, ":nth-child(2)"), skeleton(1));
+    assert_eq!(lines(&mut browser, ":nth-child(4)"), skeleton(2));
+    choose(&mut browser, "against", 2);
+    assert_eq!(browser.text(heads), "a3-codegen-only | a3-reference-push-back");
+    assert_eq!(lines(&mut browser, ":nth-child(2)"), skeleton(2));
+    assert_eq!(browser.text("document.activeElement.id"), "against");
+    let divergence = "document.querySelectorAll('#kernel .diff').length";
+    assert_eq!(browser.text(divergence), "2");
+    browser.picture("report-second-against-third-light.png");
+    choose(&mut browser, "other", 0);
+    assert_eq!(browser.text(heads), "a3-codegen-only | a3-reference");
+    browser.key("Escape");
+    assert_eq!(browser.text("location.hash"), "#against=a3-codegen-only");
     assert_eq!(browser.complaints(), [""; 0]);
 }
 

@@ -46,7 +46,11 @@ pub(crate) fn report() -> Report {
         complete: false,
         shard: None,
         files: 6,
-        assumptions: Assumptions { default_trips: 8, trips: BTreeMap::from([("%n".into(), 3)]) },
+        assumptions: Assumptions {
+            default_trips: 8,
+            trips: BTreeMap::from([("%n".into(), 3)]),
+            ..Default::default()
+        },
         pipelines: ["base", "other", HOSTILE].map(pipeline).into(),
         pairings: pairings(&kernels, 3),
         kernels,
@@ -124,6 +128,7 @@ fn compiled(cycles: Option<u64>, verdict: Verdict) -> Outcome {
             output_bytes: 345,
         },
         deadlock: Vec::new(),
+        extrapolated: 0,
         notes: vec!["the loop at line 2 is taken to have 8 trips".into()],
         skeleton: skeleton.collect(),
         timeline: Some(timeline(cycles.unwrap_or(30))),

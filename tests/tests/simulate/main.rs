@@ -159,6 +159,21 @@ fn a_loop_that_is_cut_short_takes_as_long_as_one_that_runs_out() {
 }
 
 #[test]
+fn trips_that_go_different_ways_are_not_said_to_repeat() {
+    let tile = tile("vec", 64, 64, "f32");
+    let sum = format!("pto.tadd ins(%t, %t : {tile}, {tile}) outs(%t : {tile})\n");
+    // Trips before the 500th do nothing else, those after it one more sum.
+    let body = format!(
+        "    %t = pto.alloc_tile addr = %zero : {tile}\n    %n = arith.constant 1000 : index\n    %half = arith.constant 500 : \
+         index\n    scf.for %i = %c0 to %n step %c1 {{\n      {sum}      %late = arith.cmpi sge, %i, %half : index\n      \
+         scf.if %late {{\n        {sum}      }}\n    }}\n    pto.barrier #pto.pipe<PIPE_ALL>\n"
+    );
+    let (_, cut) = simulate(&kernel("vector", "", &body), &["--budget", "50"]);
+    let note = function(&cut)["notes"][0].as_str().unwrap();
+    assert!(note.contains("are taken to be like those before"), "{note}");
+}
+
+#[test]
 fn a_wait_without_a_set_is_a_deadlock() {
     let body = "    pto.wait_flag[<PIPE_MTE2>, <PIPE_V>, <EVENT_ID3>]\n    pto.barrier #pto.pipe<PIPE_ALL>\n";
     let text = kernel("vector", "", body);
@@ -214,6 +229,53 @@ fn traces_and_pictures_are_well_formed() {
     let (trace, svg) = (sandbox.read("t.json"), sandbox.read("t.svg"));
     sandbox.run(arguments);
     assert_eq!((trace, svg), (sandbox.read("t.json"), sandbox.read("t.svg")));
+}
+
+#[test]
+fn pictures_in_the_documents_are_what_the_command_draws() {
+    let sandbox = Sandbox::default();
+    let kernel = workspace().join("examples/loop-tail/two_phases.pto");
+    for (pipeline, picture) in
+        [("a3-reference", "loop-tail-front.svg"), ("a3-reference-push-back", "loop-tail-back.svg")]
+    {
+        let kernel = kernel.to_str().expect("a path in Unicode");
+        let arguments = ["simulate", kernel, "--pipeline", pipeline, "--trip", "rows=1", "--svg", picture];
+        let run = sandbox.run(arguments.into_iter().chain(["--window", "2720..2810"]));
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+        let shown =
+            std::fs::read_to_string(workspace().join("docs").join(picture)).expect("the picture is there");
+        assert!(
+            sandbox.read(picture) == shown,
+            "docs/{picture}: draw it again with {arguments:?} --window 2720..2810"
+        );
+    }
+}
+
+#[test]
+fn a_picture_can_show_some_cycles() {
+    let sandbox = Sandbox::with(&[("k.pto", KERNEL)]);
+    let arguments = ["simulate", "k.pto", "--trip", "rows=2", "--svg", "t.svg", "--window"];
+    let drawn = |window: &'static str| {
+        let run = sandbox.run(arguments.into_iter().chain([window]));
+        (run.code, run.stderr, sandbox.read("t.svg"))
+    };
+    let (code, _, svg) = drawn("0..300");
+    // The load is cut off at the end, its text is in what is left.
+    assert!(code == Some(0) && svg.contains(">tload</text>") && svg.contains(">300</text>"), "{svg}");
+    assert!(!svg.contains(">400</text>"));
+    let (code, why, same) = drawn("100000..100001");
+    assert!(code == Some(2) && why.contains("`--window` begins behind the end, which is cycle"), "{why}");
+    assert_eq!(same, svg);
+    let (code, why, _) = drawn("30..30");
+    assert!(code == Some(2) && why.contains("write `FROM..TO`"), "{why}");
+}
+
+#[test]
+fn a_function_that_there_is_not_is_named() {
+    let sandbox = Sandbox::with(&[("k.pto", KERNEL)]);
+    let run = sandbox.run(["simulate", "k.pto", "--function", "nothing"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+    assert!(run.stderr.contains("no function is called `nothing`; there are: "), "{}", run.stderr);
 }
 
 #[test]

@@ -55,24 +55,44 @@ for (const [index, kernel] of kernels.entries()) {
   indexOfKey.set(key, index);
 }
 
-function address(kernel, pipeline) {
-  return '#' + new URLSearchParams({ kernel: keys[kernel], with: pipelines[pipeline].name });
+// The pipeline that the others are measured against.
+let base = 0;
+
+function address(kernel, pipeline, against = base) {
+  const parameters = new URLSearchParams({ kernel: keys[kernel], with: pipelines[pipeline].name });
+  return '#' + withBase(parameters, against);
 }
 
-/** What the address asks for: a kernel and a pipeline, or nothing. */
+/** The address of the table. */
+const listAddress = (against = base) => '#' + withBase(new URLSearchParams(), against);
+
+/** Adds the base to an address, unless it is the first pipeline. */
+function withBase(parameters, against) {
+  if (against !== 0) parameters.set('against', pipelines[against].name);
+  return parameters;
+}
+
+/** What the address asks for: a base, and a kernel with a pipeline or nothing. */
 function asked() {
   const parameters = new URLSearchParams(location.hash.slice(1));
+  const named = (name) => pipelines.findIndex((p) => p.name === parameters.get(name));
+  const against = Math.max(0, named('against'));
   const kernel = indexOfKey.get(parameters.get('kernel'));
-  if (kernel === undefined) return null;
-  const pipeline = pipelines.findIndex((p) => p.name === parameters.get('with'));
-  return { kernel, pipeline: pipeline < 0 ? Math.min(1, pipelines.length - 1) : pipeline };
+  if (kernel === undefined) return { against, view: null };
+  const pipeline = named('with');
+  const other = pipelines.findIndex((_, index) => index !== against);
+  return { against, view: { kernel, pipeline: pipeline < 0 ? Math.max(0, other) : pipeline } };
 }
 
 let current = null;
 let listScroll = 0;
 
 function show() {
-  const next = asked();
+  const { against, view: next } = asked();
+  if (against !== base) {
+    base = against;
+    measure();
+  }
   if (!current && next) listScroll = window.scrollY;
   const left = current;
   current = next;
@@ -80,12 +100,12 @@ function show() {
   byId('list').hidden = next !== null;
   byId('kernel').hidden = next === null;
   if (next) {
-    const chose = document.activeElement?.matches('#kernel select');
+    const chose = document.activeElement?.matches('#kernel select') && document.activeElement.id;
     showKernel(next.kernel, next.pipeline);
     document.title = `${kernels[next.kernel].function || keys[next.kernel]} – Pipewright comparison`;
     // Another kernel is shown from its top; another pipeline of the same one where it was.
     if (left?.kernel !== next.kernel) window.scrollTo(0, 0);
-    byId('kernel').querySelector(chose ? 'select' : 'h2').focus({ preventScroll: true });
+    (chose ? byId(chose) : byId('kernel').querySelector('h2')).focus({ preventScroll: true });
   } else {
     byId('kernel').replaceChildren();
     document.title = 'Pipewright comparison';
@@ -117,6 +137,7 @@ const KEYS = [
     ['+ −, w s', 'zoom in, out'],
     ['Shift → ←, d a', 'move the window later, earlier'],
     ['0', 'all of it'],
+    ['f', 'where the two first differ'],
     ['Ctrl wheel, Shift wheel, drag', 'zoom, move, move'],
   ]],
 ];
@@ -141,7 +162,7 @@ function onKey(event) {
   if (typing && event.key !== 'Escape') return;
   const section = current && /^[1-6]$/.test(event.key) && byId('kernel').querySelectorAll('section')[event.key - 1];
   if (event.key === '?') showKeys();
-  else if (event.key === 'Escape' && current) location.hash = '';
+  else if (event.key === 'Escape' && current) location.hash = listAddress();
   else if (event.key === 'Escape' && typing) clearSearch();
   else if (event.key === '/' && !current) byId('search').focus();
   else if (current && event.key === 'n') step(1);
@@ -160,6 +181,7 @@ function step(by) {
 }
 
 function start() {
+  base = asked().against;
   about();
   totals();
   filters();
@@ -167,7 +189,7 @@ function start() {
   byId('show-keys').addEventListener('click', showKeys);
   document.addEventListener('keydown', onKey);
   window.addEventListener('hashchange', show);
-  if (asked() === null) return;
+  if (asked().view === null) return;
   // The data of kernels follows this script; the one that is asked for may not be there yet.
   if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', show);
   else show();

@@ -8,7 +8,7 @@ function detailOf(kernel) {
 function showKernel(kernel, pipeline) {
   const detail = detailOf(kernel);
   const { file, function: name } = kernels[kernel];
-  const sides = pipeline === 0 ? [0] : [0, pipeline];
+  const sides = pipeline === base ? [base] : [base, pipeline];
   const parts = [
     ['Figures', () => figures(detail, pipeline)],
     ['Findings', () => findings(detail, sides)],
@@ -24,15 +24,22 @@ function showKernel(kernel, pipeline) {
   const sections = parts.map(section);
   byId('kernel').replaceChildren(
     h('nav', { class: 'kernel', 'aria-label': 'Kernels' },
-      h('a', { href: '#' }, '← All kernels'),
+      h('a', { href: listAddress() }, '← All kernels'),
       stepLink(kernel, pipeline, -1, 'Previous'), stepLink(kernel, pipeline, 1, 'Next'),
-      pipelines.length > 2 && h('label', {}, `${pipelines[0].name} against `, h('select', {
-        change: (event) => { location.hash = address(kernel, Number(event.target.value)); },
-      }, others.map((index) => h('option', { value: index, selected: index === pipeline }, pipelines[index].name))))),
+      pipelines.length > 2 && chooser('other', '', pipeline, (index) => address(kernel, index, index === base ? pipeline : base)),
+      pipelines.length > 2 && chooser('against', 'against ', base, (index) => address(kernel, index === pipeline ? base : pipeline, index))),
     h('h2', { tabindex: -1 }, name || shortFile(file), ' ', h('small', {}, file)),
     ...sections.map(({ host }) => host));
   // Canvases measure themselves, so contents are made when their place is in the document.
   for (const { host, content } of sections) host.append(...[content(host) ?? []].flat().filter(Boolean));
+}
+
+/** A list of pipelines; choosing one goes to its address. The one that is on the other side takes its place. */
+function chooser(id, title, chosen, addressOf) {
+  return h('label', {}, title, h('select', {
+    id, 'aria-label': id === 'other' ? 'pipeline' : 'measured against',
+    change: (event) => { location.hash = addressOf(Number(event.target.value)); },
+  }, pipelines.map((p, index) => h('option', { value: index, selected: index === chosen }, p.name))));
 }
 
 function stepLink(kernel, pipeline, by, title) {
@@ -56,7 +63,7 @@ const FIGURES = [
 
 function figures(detail, pipeline) {
   const results = detail.results;
-  const first = results[0].metrics;
+  const first = results[base].metrics;
   const cell = (value, text) => (result) => {
     const m = result.metrics;
     if (!m) return h('td', {}, '–');
@@ -68,8 +75,9 @@ function figures(detail, pipeline) {
   };
   const row = ([title, value, text]) => h('tr', {}, h('th', { scope: 'row' }, title), results.map(cell(value, text)));
   const ratio = (result, index) => {
-    const value = index && first?.cycles && result.metrics ? result.metrics.cycles / first.cycles : null;
+    const value = index !== base && first?.cycles && result.metrics ? result.metrics.cycles / first.cycles : null;
     const known = result.metrics?.cycles ?? null;
+    if (index === base) return h('td', { class: 'quiet' }, '1');
     return h('td', { class: known === null ? '' : ratioClass(value) }, known === null ? '–' : ratioText(value));
   };
   const time = (result) => result.metrics && result.metrics.passes.reduce((total, [, us]) => total + us, 0);
@@ -78,7 +86,7 @@ function figures(detail, pipeline) {
   const notes = [...new Set(results.flatMap((result) => result.notes ?? []))];
   return [
     h('div', { class: 'wide' }, h('table', { class: 'figures' },
-      h('thead', {}, h('tr', {}, h('td', {}), pipelines.map((p, index) => h('th', { scope: 'col', 'aria-current': index === pipeline ? 'true' : null }, p.name)))),
+      h('thead', {}, h('tr', {}, h('td', {}), pipelines.map((p, index) => h('th', { scope: 'col', 'aria-current': index === pipeline ? 'true' : null }, p.name, index === base && pipelines.length > 1 && h('small', {}, ' base'))))),
       h('tbody', {},
         h('tr', {}, h('th', { scope: 'row' }, 'Verdict'), results.map((result) => h('td', {}, verdictBadge(result.verdict ?? 'failed')))),
         FIGURES.slice(0, 1).map(row),
@@ -107,7 +115,7 @@ function findings(detail, sides) {
       const own = known && !known.some((f) => sameFinding(f, finding));
       parts.push(h('details', { class: `finding ${finding.grade}` },
         h('summary', {}, h('span', { class: 'grade' }, `${GRADES[finding.grade] ?? ''} ${finding.grade} `), h('code', {}, finding.rule),
-          ` ${finding.message}`, finding.lines.length > 0 && h('span', { class: 'quiet' }, ` line ${finding.lines.join(', ')}`),
+          ` ${finding.message}`, finding.lines.length > 0 && [' ', h('span', { class: 'quiet place' }, `line ${[...new Set(finding.lines)].join(', ')}`)],
           own && h('span', { class: 'only' }, 'only here')),
         h('pre', { tabindex: 0 }, finding.witness)));
     }
@@ -121,13 +129,22 @@ function findings(detail, sides) {
 
 const KINDS = { '+': 'added', '-': 'removed', '@': 'hunk' };
 
+/** The first pass after which plans differ. That is known against the first pipeline; two others are both shown. */
 function divergence(detail, pipeline) {
+  if (pipeline === base) return h('p', {}, 'There is nothing to compare with.');
+  const sides = [base, pipeline];
+  if (sides.some((index) => !detail.results[index].metrics)) return h('p', {}, 'There are no two plans to compare.');
+  const same = detail.results[base].skeleton === detail.results[pipeline].skeleton;
+  if (same) return h('p', {}, '= Both have the same skeleton.');
+  const parts = sides.filter((index) => index !== 0).flatMap((index) => fromFirst(detail, index));
+  const note = sides.includes(0) ? [] : [h('p', { class: 'quiet' }, `What sets the two apart, each beside ${pipelines[0].name}, the first pipeline:`)];
+  return [...note, ...parts];
+}
+
+/** Where a pipeline goes apart from the first one. */
+function fromFirst(detail, pipeline) {
   const found = detail.divergences.find((d) => d.pipeline === pipeline);
-  if (pipeline === 0) return h('p', {}, 'There is nothing to compare with.');
-  if (!found) {
-    const both = detail.results[0].metrics && detail.results[pipeline].metrics;
-    return h('p', {}, both ? '= The plans are the same after every pass.' : 'There are no two plans to compare.');
-  }
+  if (!found) return [h('p', {}, `= ${pipelines[pipeline].name}: the plans are the same after every pass.`)];
   const line = (text) => h('span', { class: KINDS[text[0]] ?? '' }, `${text}\n`);
   return [
     h('p', {}, 'The plans differ for the first time after ', h('code', {}, found.pass), `: − ${pipelines[0].name}, + ${pipelines[pipeline].name}`),
@@ -135,20 +152,32 @@ function divergence(detail, pipeline) {
   ];
 }
 
+/** How the skeletons of two pipelines differ: stretches, equal and different ones in turn. */
+function stretches(detail, from, to) {
+  const [a, b] = [from, to].map((index) => detail.results[index].skeleton);
+  const length = detail.skeletons[a].length;
+  if (a === b) return [[0, length, 0, length]];
+  const [, , found] = detail.diffs.find(([x, y]) => x === Math.min(a, b) && y === Math.max(a, b));
+  return a < b ? found : found.map(([i, count, j, added]) => [j, added, i, count]);
+}
+
 /** Both skeletons beside each other, equal stretches folded. */
 function skeleton(detail, pipeline) {
-  const texts = (index) => (detail.results[index].skeleton ?? []).map((n) => detail.strings[n]);
-  const [left, right] = [texts(0), texts(pipeline)];
+  const texts = (index) => (detail.skeletons[detail.results[index].skeleton] ?? []).map((n) => detail.strings[n]);
+  const [left, right] = [texts(base), texts(pipeline)];
   const half = (mark, number, text, kind) => [
     h('td', { class: `number ${kind}` }, number ?? ''),
     h('td', { class: kind }, h('span', { class: 'mark' }, mark), text ?? ''),
   ];
-  if (pipeline === 0) return h('pre', { tabindex: 0 }, left.join('\n') || 'There is none.');
+  const alone = [base, pipeline].filter((index) => detail.results[index].metrics);
+  if (pipeline === base || alone.length < 2) {
+    return h('pre', { tabindex: 0 }, alone.length ? texts(alone[0]).join('\n') : 'There is none.');
+  }
   const body = h('tbody', {});
   const equal = (i, j, count) => Array.from({ length: count }, (_, n) =>
     h('tr', {}, half(' ', i + n + 1, left[i + n], ''), half(' ', j + n + 1, right[j + n], '')));
   const AROUND = 3;
-  const ops = detail.diffs[pipeline];
+  const ops = stretches(detail, base, pipeline);
   for (const [at, [i, count, j, added]] of ops.entries()) {
     if (at % 2 === 0) {
       const [before, after] = [at === 0 ? 0 : AROUND, at === ops.length - 1 ? 0 : AROUND];
@@ -169,17 +198,17 @@ function skeleton(detail, pipeline) {
         n < added ? half('+', j + n + 1, right[j + n], 'added') : half('', null, null, 'none')));
     }
   }
-  const caption = ops.length < 2 ? '= Both have the same skeleton.' : 'Synchronization in program order. Lines with − are only in the first, with + only in the second.';
+  const caption = ops.length < 2 ? '= Both have the same skeleton.' : 'Synchronization in program order. Lines with − are only on the left, with + only on the right.';
   return [
     h('p', {}, caption),
     h('div', { class: 'wide' }, h('table', { class: 'skeleton' },
       h('colgroup', {}, ['number', '', 'number', ''].map((kind) => h('col', { class: kind }))),
-      h('thead', {}, h('tr', {}, [0, pipeline].map((index) => h('th', { colspan: 2, scope: 'col' }, pipelines[index].name)))), body)),
+      h('thead', {}, h('tr', {}, [base, pipeline].map((index) => h('th', { colspan: 2, scope: 'col' }, pipelines[index].name)))), body)),
   ];
 }
 
 function hinges(detail, pipeline) {
-  const own = detail.hinges.filter((hinge) => hinge.pipeline === pipeline);
+  const own = detail.hinges.filter((hinge) => hinge.base === base && hinge.pipeline === pipeline);
   if (!own.length) return h('p', {}, 'The order of the two is the same with every uncertain cost figure halved or doubled.');
   return [
     h('p', {}, '▲ Which of the two is faster hinges on cost figures that are not well known:'),

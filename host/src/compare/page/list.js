@@ -1,11 +1,11 @@
 // The totals and the table of all kernels.
 
-/** One line of the table: a kernel under one pipeline, beside the first. */
+/** One line of the table: a kernel under one pipeline, beside the base. */
 function makeRow(kernel, pipeline) {
   const { results, file } = kernels[kernel];
-  const [first, figures] = [results[0], results[pipeline]];
+  const [first, figures] = [results[base], results[pipeline]];
   const cycles = [first?.cycles ?? null, figures?.cycles ?? null];
-  const alone = pipeline === 0;
+  const alone = pipeline === base;
   const ratio = alone || cycles.includes(null) || cycles[0] === 0 ? null : cycles[1] / cycles[0];
   const change = Math.sign(rankOf(figures) - rankOf(first));
   const words = [file, kernels[kernel].function, pipelines[pipeline].name, verdictOf(figures)];
@@ -22,8 +22,13 @@ function makeRow(kernel, pipeline) {
   };
 }
 
-const others = pipelines.map((_, index) => index).slice(pipelines.length > 1 ? 1 : 0);
-const rows = kernels.flatMap((_, kernel) => others.map((pipeline) => makeRow(kernel, pipeline)));
+/** The pipelines that are measured against the base; a single one stands for itself. */
+function others() {
+  const all = pipelines.map((_, index) => index);
+  return all.length > 1 ? all.filter((index) => index !== base) : all;
+}
+
+const makeRows = () => kernels.flatMap((_, kernel) => others().map((pipeline) => makeRow(kernel, pipeline)));
 
 const FILTERS = [
   ['all', 'All', () => true],
@@ -41,7 +46,7 @@ const COLUMNS = [
   { id: 'pipeline', title: 'Pipeline', value: (row) => row.pipeline, cell: (row) => pipelines[row.pipeline].name },
   { id: 'verdict', title: 'Verdict', value: (row) => rankOf(row.figures), cell: verdictCell, falling: true },
   { id: 'cycles', title: 'Cycles', value: figure('cycles') },
-  { id: 'ratio', title: 'Ratio', value: (row) => row.ratio, cell: ratioCell, hint: 'cycles through those of the first' },
+  { id: 'ratio', title: 'Ratio', value: (row) => row.ratio, cell: ratioCell, hint: 'cycles through those of the pipeline measured against' },
   { id: 'sets', title: 'Sets', value: figure('sets') },
   { id: 'waits', title: 'Waits', value: figure('waits') },
   { id: 'barriers', title: 'Barriers', value: figure('barriers'), hint: 'of single pipes, in the program text' },
@@ -51,7 +56,7 @@ const COLUMNS = [
 const WORDS = ['kernel', 'pipeline', 'verdict'];
 
 // What the table shows: rows in order, how many of them are in the document.
-const list = { sort: null, falling: true, filter: 'all', pipeline: 'all', text: '', rows: [], drawn: 0 };
+const list = { sort: null, falling: true, filter: 'all', pipeline: 'all', text: '', all: [], rows: [], drawn: 0 };
 const CHUNK = 150;
 
 const folder = commonFolder();
@@ -85,38 +90,58 @@ function about() {
 }
 
 function totals() {
-  const head = ['Pipeline', 'Faster, equal, slower', 'Geometric mean', 'Median', 'Compared', 'Verdicts',
-    'Gets through', 'Cycles', 'Peak ids', 'Sync statements', 'Clean'];
-  const rank = report.standings.map((standing) => [
+  const figures = ['Geometric mean', 'Median', 'Compared', 'Cycles', 'Peak ids', 'Sync statements'];
+  const head = ['Pipeline', 'Faster, equal, slower', ...figures.slice(0, 3), 'Verdicts', 'Gets through', ...figures.slice(3), 'Clean'];
+  const rank = report.standings.pipelines.map((standing) => [
     number(standing.cycles),
     number(standing.ids),
     number(standing.statements),
-    standing.clean ? `✓${standing.best ? ' unbeaten' : ''}` : '✕ no',
+    standing.clean ? `✓${standing.best ? ' best' : ''}` : '✕ no',
   ]);
-  const base = h('tr', {}, h('th', { scope: 'row' }, aboutPipeline(0)),
+  const rankCells = (texts) => texts.map((text, n) => h('td', { class: n < texts.length - 1 ? 'figure' : '' }, text));
+  const pairings = report.pairings[base];
+  const own = h('tr', {}, h('th', { scope: 'row' }, aboutPipeline(base)),
     h('td', { class: 'quiet', colspan: 6 }, pipelines.length > 1 ? 'what the others are measured against' : ''),
-    rank[0].map((text) => h('td', {}, text)));
-  const body = report.pairings.map((pairing) => h('tr', {}, h('th', { scope: 'row' }, aboutPipeline(pairing.pipeline)),
+    rankCells(rank[base]));
+  const body = pairings.map((pairing) => h('tr', {}, h('th', { scope: 'row' }, aboutPipeline(pairing.pipeline)),
     h('td', {}, wins(pairing)),
-    h('td', { class: ratioClass(pairing.geomean) }, ratioText(pairing.geomean)),
-    h('td', { class: ratioClass(pairing.median) }, ratioText(pairing.median)),
-    h('td', {}, number(pairing.compared)),
-    h('td', {}, filterLink(pairing.verdict_worse.length, 'worse', 'worse', pairing.pipeline), ', ',
-      filterLink(pairing.verdict_better.length, 'better', 'better', pairing.pipeline)),
-    h('td', {}, filterLink(pairing.only_first.length + pairing.only_this.length, 'only one', 'one', pairing.pipeline),
+    ['geomean', 'median'].map((mean) => h('td', { class: `figure ${ratioClass(pairing[mean])}` }, ratioText(pairing[mean]), cleanOnly(pairing, ratioText(pairing.clean[mean])))),
+    h('td', { class: 'figure' }, number(pairing.compared), cleanOnly(pairing, `${number(pairing.clean.compared)} clean`)),
+    h('td', {}, filterLink(pairing.worse, 'worse', 'worse', pairing.pipeline), ', ',
+      filterLink(pairing.better, 'better', 'better', pairing.pipeline)),
+    h('td', {}, filterLink(pairing.one_sided, 'only one', 'one', pairing.pipeline),
       `, ${number(pairing.neither)} neither`),
-    rank[pairing.pipeline].map((text) => h('td', {}, text))));
-  byId('totals').append(
-    h('table', { class: 'totals' },
-      h('thead', {}, h('tr', {}, head.map((title) => h('th', { scope: 'col' }, title)))),
-      h('tbody', {}, base, body)));
-  byId('totals').after(...report.pairings.map(ranking), h('p', { class: 'quiet' }, assumptions()));
+    rankCells(rank[pairing.pipeline])));
+  const measured = h('label', {}, 'Measured against ', h('select', {
+    id: 'base', change: (event) => { location.hash = listAddress(Number(event.target.value)); },
+  }, pipelines.map((p, index) => h('option', { value: index, selected: index === base }, p.name))));
+  byId('totals').replaceChildren(...[
+    pipelines.length > 2 && h('p', {}, measured),
+    h('div', { class: 'wide' }, h('table', { class: 'totals' },
+      h('thead', {}, h('tr', {}, head.map((title) => h('th', { scope: 'col', class: figures.includes(title) ? 'figure' : '' }, title)))),
+      h('tbody', {}, own, body))),
+    ...pairings.map(ranking),
+    h('p', { class: 'quiet' }, assumptions()),
+  ].filter(Boolean));
+}
+
+/** Draws anew what depends on the base. */
+function measure() {
+  const chose = document.activeElement?.id === 'base';
+  totals();
+  if (chose) byId('base').focus({ preventScroll: true });
+  list.all = makeRows();
+  if (list.pipeline !== 'all' && Number(list.pipeline) === base) list.pipeline = 'all';
+  pipelineOptions();
+  refresh();
 }
 
 function assumptions() {
   const given = Object.entries(report.assumptions.trips).map(([name, n]) => `, ${name} = ${n}`).join('');
-  return 'Ratios are cycles through those of the first pipeline: below 1 is faster. Cycles, ids and statements of a ' +
-    'pipeline are over the kernels that every one ran to the end. Loops whose bounds are not known are taken to have ' +
+  const { counted, left_out: leftOut } = report.standings;
+  return `Ratios are cycles through those of ${pipelines[base].name}: below 1 is faster; the small ones are over the ` +
+    `kernels that are clean, without errors on either side. Cycles, ids and statements of a ` +
+    `pipeline are over ${plural(counted, 'kernel')}${leftOut ? `; no pipeline gets through the other ${number(leftOut)} without an error` : ''}. Loops whose bounds are not known are taken to have ` +
     `${report.assumptions.default_trips} trips${given}. Cycles rank plans; they are no times.`;
 }
 
@@ -128,6 +153,11 @@ function aboutPipeline(index) {
       h('div', {}, [file, ...settings].join('  ')),
       h('ol', {}, stages.map((stage) => h('li', { title: stage.file }, stage.pass,
         h('span', { class: 'quiet' }, ` ${stage.plugin} ${stage.version}${options(stage)}`))))));
+}
+
+/** The same without kernels that have errors on a side: a plan that leaves a flag out is fast and wrong. */
+function cleanOnly({ compared, clean }, text) {
+  return clean.compared < compared && h('small', { class: 'below' }, text);
 }
 
 function wins(pairing) {
@@ -154,7 +184,7 @@ function filterLink(count, what, filter, pipeline) {
 
 /** Whether the order of two pipelines rests on figures that are not well known. */
 function ranking(pairing) {
-  if (!pairing.sensitivity.length) return '';
+  if (!pairing.sensitivity.length) return null;
   const line = (s) => h('li', {}, h('code', {}, s.figure), ` (${s.confidence}) ${s.factor < 1 ? 'halved' : 'doubled'}: `,
     `${plural(s.flips, 'kernel')} the other way round, geometric mean ${s.geomean.toFixed(4)}`,
     s.reverses && h('strong', { class: 'bad' }, ' ▲ and the mean turns round'));
@@ -167,8 +197,7 @@ function filters() {
   const option = ([id, title]) => h('label', { class: 'pill' },
     h('input', { type: 'radio', name: 'change', value: id, checked: id === 'all', change: () => choose(id, list.pipeline) }),
     title, h('span', { class: 'count', 'data-count': id }));
-  const pipeline = h('label', {}, 'Pipeline ', h('select', { id: 'pipeline', change: (event) => choose(list.filter, event.target.value) },
-    h('option', { value: 'all' }, 'all'), others.map((index) => h('option', { value: index }, pipelines[index].name))));
+  const pipeline = h('label', {}, 'Pipeline ', h('select', { id: 'pipeline', change: (event) => choose(list.filter, event.target.value) }));
   const search = h('label', {}, 'Search ', h('input', {
     type: 'search', id: 'search', placeholder: 'kernel, file, rule …  ( / )', autocomplete: 'off', spellcheck: 'false',
     input: (event) => { list.text = event.target.value; refresh(); },
@@ -177,6 +206,13 @@ function filters() {
   byId('filters').append(search, pipelines.length > 2 ? pipeline : '',
     h('fieldset', {}, h('legend', {}, 'Show'), FILTERS.map(option)));
   byId('filters').addEventListener('submit', (event) => event.preventDefault());
+  pipelineOptions();
+}
+
+/** The pipelines that the table can be filtered by. */
+function pipelineOptions() {
+  byId('pipeline')?.replaceChildren(h('option', { value: 'all' }, 'all'),
+    ...others().map((index) => h('option', { value: index, selected: list.pipeline === String(index) }, pipelines[index].name)));
 }
 
 function choose(filter, pipeline) {
@@ -223,6 +259,7 @@ function table() {
   const more = new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) draw(list.drawn + CHUNK); },
     { rootMargin: '600px' });
   more.observe(byId('kernels-help'));
+  list.all = makeRows();
   refresh();
 }
 
@@ -238,7 +275,7 @@ function sortBy(column) {
 /** Chooses and orders the rows anew. */
 function refresh() {
   const words = list.text.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = rows.filter((row) => (list.pipeline === 'all' || row.pipeline === Number(list.pipeline)) &&
+  const found = list.all.filter((row) => (list.pipeline === 'all' || row.pipeline === Number(list.pipeline)) &&
     words.every((word) => row.words.includes(word)));
   for (const [id, , fits] of FILTERS) byId('filters').querySelector(`[data-count=${id}]`).textContent = number(found.filter(fits).length);
   list.rows = found.filter(FILTERS.find(([id]) => id === list.filter)[2]);
@@ -250,7 +287,7 @@ function refresh() {
     th.querySelector('.arrow').textContent = sorted ? (list.falling ? ' ▼' : ' ▲') : '';
   }
   const order = list.sort ? `by ${list.sort.title.toLowerCase()}, ${list.falling ? 'falling' : 'rising'}` : 'by importance';
-  byId('shown').textContent = `${number(list.rows.length)} of ${plural(rows.length, 'line')}, ${order}`;
+  byId('shown').textContent = `${number(list.rows.length)} of ${plural(list.all.length, 'line')}, ${order}`;
   byId('kernels').setAttribute('aria-rowcount', list.rows.length + 1);
   byId('kernels').tBodies[0].replaceChildren();
   list.drawn = 0;

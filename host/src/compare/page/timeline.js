@@ -5,8 +5,8 @@ const WHY = {
   wait: 'waits for a flag',
   set: 'its set waits until the flag is taken',
   barrier: 'waits at a barrier',
-  queue: 'waits for room in a full queue',
-  dispatch: 'has not been handed anything',
+  queue: 'the scalar unit waits for room in a full queue',
+  dispatch: 'nothing was handed out to it yet',
 };
 const LEAST_CYCLES = 16;
 
@@ -72,7 +72,8 @@ function controls(scene) {
   }), ` ${title}`);
   return h('div', { class: 'controls', role: 'group', 'aria-label': 'Timelines' },
     button('Zoom in', '+', () => zoom(scene, 0.5)), button('Zoom out', '−', () => zoom(scene, 2)),
-    button('Show all', 'All', () => moveTo(scene, 0, scene.end)), box('edges', 'tokens'), box('critical', 'critical path'),
+    button('Show all', 'All', () => moveTo(scene, 0, scene.end)),
+    button('Go to where the two first differ', 'First difference', () => toDifference(scene)), box('edges', 'tokens'), box('critical', 'critical path'),
     h('span', { class: 'quiet' }, 'Ctrl + wheel zooms, dragging moves, ? lists the keys'));
 }
 
@@ -183,10 +184,43 @@ function select(mark) {
 
 /** Shows that part of the time, as far as there is any. */
 function moveTo(scene, from, to) {
+  hideTip();
   const length = Math.min(scene.end, Math.max(LEAST_CYCLES, to - from));
   scene.from = Math.max(0, Math.min(from, scene.end - length));
   scene.to = scene.from + length;
   paint(scene);
+}
+
+/** The time from which on two timelines are not the same; none if they always are. */
+function firstDifference([a, b]) {
+  const spansAt = ({ timeline }, pipe) => timeline.lanes.find((lane) => lane.pipe === pipe)?.spans;
+  // Which event id a flag has takes no time.
+  const text = ({ timeline }, spans, n) => timeline.statements[spans.statement[n]].text.replace(/#\d+$/, '');
+  const pipes = new Set([...a.timeline.lanes, ...b.timeline.lanes].map((lane) => lane.pipe));
+  const times = [...pipes].map((pipe) => {
+    const [x, y] = [spansAt(a, pipe), spansAt(b, pipe)];
+    if (!x || !y) return (x ?? y).start[0] ?? Infinity;
+    const count = Math.min(x.start.length, y.start.length);
+    for (let n = 0; n < count; n++) {
+      const same = x.start[n] === y.start[n] && x.reason[n] === y.reason[n] && text(a, x, n) === text(b, y, n);
+      if (!same) return Math.min(x.start[n], y.start[n]);
+      if (x.end[n] !== y.end[n]) return Math.min(x.end[n], y.end[n]);
+    }
+    // What is behind the end of the other may only not be drawn.
+    return x.start[count] ?? y.start[count] ?? Infinity;
+  });
+  const first = Math.min(...times);
+  return first === Infinity ? null : first;
+}
+
+/** How many cycles around a difference are shown. */
+const AROUND_DIFFERENCE = 300;
+
+function toDifference(scene) {
+  const time = scene.charts.length > 1 ? firstDifference(scene.charts) : null;
+  if (time === null) return scene.say(['The two timelines are the same, as far as they are drawn.']);
+  scene.say([`The two first differ at cycle ${number(time)}.`]);
+  return moveTo(scene, time - AROUND_DIFFERENCE / 3, time + AROUND_DIFFERENCE);
 }
 
 /** Zooms about a time, by default about what is selected and visible, else the middle. */
@@ -252,7 +286,7 @@ function onTimelineKey(event, chart) {
     };
   const actions = {
     ...arrows, '+': () => zoom(scene, 0.5), '=': () => zoom(scene, 0.5), w: () => zoom(scene, 0.5), '-': () => zoom(scene, 2),
-    s: () => zoom(scene, 2), d: () => by(0.25), a: () => by(-0.25), 0: () => moveTo(scene, 0, scene.end), Enter: () => follow(chart),
+    s: () => zoom(scene, 2), d: () => by(0.25), a: () => by(-0.25), f: () => toDifference(scene), 0: () => moveTo(scene, 0, scene.end), Enter: () => follow(chart),
   };
   if (!actions[event.key]) return;
   actions[event.key]();
