@@ -153,6 +153,35 @@ pub struct Bystander {
     pub accesses: Range,
 }
 
+/// An operation that does more inside itself than the one instruction that synchronization passes see: it is a node or
+/// a bystander, or neither.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Call {
+    /// The operation.
+    pub op: OpId,
+    /// What it does, in [`Kernel::phases`], in order.
+    pub phases: Range,
+}
+
+/// One thing that a call does inside itself, see [`crate::target::Phase`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Phase {
+    /// Of a signal: bit i says that work of pipe i in global memory must be finished.
+    pub drained: u64,
+    /// One of [`crate::target::phase_kind`].
+    pub kind: u32,
+    /// The pipe that works, sets the flag or sends the signal.
+    pub pipe: PipeId,
+    /// The pipe that takes the flag.
+    pub dst: PipeId,
+    /// Id of the flag.
+    pub event_id: u32,
+    /// What is read and written, in [`Kernel::accesses`].
+    pub accesses: Range,
+}
+
 /// Facts of a kernel that are single values.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -190,6 +219,10 @@ table! {
     roots: Root = "kernel.roots/1",
     /// Operations that touch memory and are no nodes, in program order.
     bystanders: Bystander = "kernel.bystanders/1",
+    /// Operations that do more than one instruction, in program order.
+    calls: Call = "kernel.calls/1",
+    /// What calls do inside themselves.
+    phases: Phase = "kernel.phases/1",
 }
 
 impl<'a> Kernel<'a> {

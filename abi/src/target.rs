@@ -261,6 +261,52 @@ pub mod condition_kind {
     pub const KIND: u32 = 4;
 }
 
+/// One thing that an operation does inside itself.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct Phase {
+    /// [`phase_kind::PUBLISH`]: bit i says that work of pipe i in global memory must be finished.
+    pub drained: u64,
+    /// One of [`phase_kind`].
+    pub kind: u32,
+    /// The pipe that works, sets the flag or sends the signal.
+    pub pipe: PipeId,
+    /// The pipe that takes the flag.
+    pub dst: PipeId,
+    /// Id of the flag.
+    pub event_id: u32,
+    /// The attribute that names the pipe, if `pipe` is none.
+    pub attr: StrId,
+    /// What is read and written, in [`Tables::phase_accesses`]; none stands for all that the operation does.
+    pub accesses: Range,
+    /// What must hold for the phase to take place, in [`Tables::conditions`]; all of it.
+    pub when: Range,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// Kinds of [`Phase`].
+pub mod phase_kind {
+    /// An instruction of a pipe.
+    pub const WORK: u32 = 0;
+    /// A flag that is set and taken at once, and orders what follows.
+    pub const FLAG: u32 = 1;
+    /// A flag that is set and taken somewhere inside: it must be free, and nobody may rely on its order.
+    pub const USES: u32 = 2;
+    /// A signal to another core or card.
+    pub const PUBLISH: u32 = 3;
+}
+
+/// One operand that a phase touches.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct PhaseAccess {
+    /// The operand, as an index into the entry's operands.
+    pub operand: u32,
+    /// [`operand_flag::READ`] and [`operand_flag::WRITE`].
+    pub flags: u32,
+}
+
 /// Facts of the target that are single values.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
@@ -298,12 +344,21 @@ table! {
     spaces: Space = "target.spaces/1",
     /// For each memory space, the bytes at its end that operations flagged as such use within themselves.
     scratch: u64 = "target.scratch/1",
+    /// For each memory space, the bytes of an accumulator from which on an instruction finds the results of the one
+    /// before it on the same pipe without a barrier, by its length alone; 0 if none is that long.
+    settled: u64 = "target.settled/1",
     /// Enumerations.
     enums: Enum = "target.enums/1",
     /// Values of enumerations.
     enum_values: EnumValue = "target.enum-values/1",
     /// Operation table.
     entries: Entry = "target.entries/1",
+    /// For each entry what it does inside itself, in `phases`; nothing for an operation that is one instruction.
+    insides: Range = "target.insides/1",
+    /// Phases of entries, in order.
+    phases: Phase = "target.phases/1",
+    /// Operands that phases touch.
+    phase_accesses: PhaseAccess = "target.phase-accesses/1",
     /// Operands and results of entries.
     operands: OperandSpec = "target.operands/1",
     /// Attributes of entries.

@@ -66,6 +66,7 @@ pub fn target() -> TargetData {
         let name = target.strings.intern(name);
         target.tables.spaces.push(Space { name, tile: name, align: 32, flags, ..Default::default() });
         target.tables.scratch.push(0);
+        target.tables.settled.push(0);
     }
     for (src, dst) in [("V", "S"), ("S", "V"), ("MTE2", "V")] {
         let [src, dst] = [src, dst].map(|p| target.view().pipe(p).expect("just added"));

@@ -7,6 +7,7 @@
 
 pub mod addresses;
 pub(crate) mod fold;
+mod inside;
 mod memory;
 mod simplify;
 
@@ -169,6 +170,7 @@ impl Flattener<'_> {
                 let before = NodeId::from_index(self.kernel.nodes.len());
                 self.kernel.bystanders.push(Bystander { op, before, accesses });
             }
+            self.inside(op, &entry, accesses);
             return;
         };
         let mut flags = 0;
@@ -178,19 +180,13 @@ impl Flattener<'_> {
         }
         let accesses = self.accesses(op, &entry);
         self.node(Node { kind: node_kind::INSTRUCTION, pipe, op, accesses, flags, ..Default::default() });
+        self.inside(op, &entry, accesses);
     }
 
     /// The pipe that runs the operation, by the first of its rules that applies.
     fn pipe(&self, op: OpId, entry: &Entry) -> Option<PipeId> {
         let rules = entry.pipe_rules.of(self.target.t.pipe_rules);
-        let applies = |rule: &&pipewright_abi::target::PipeRule| {
-            rule.when.of(self.target.t.conditions).iter().all(|condition| {
-                let Some(space) = self.space_of(op, entry, condition.name) else { return false };
-                let name = self.target.space_name(space);
-                condition.values.of(self.target.t.names).iter().any(|&value| self.target.str(value) == name)
-            })
-        };
-        rules.iter().find(applies).map(|rule| rule.pipe)
+        rules.iter().find(|rule| self.applies(op, entry, rule.when)).map(|rule| rule.pipe)
     }
 
     /// The memory space of the operand or result `name`.
@@ -218,6 +214,11 @@ impl Flattener<'_> {
         for (spec, value) in results.iter().zip(self.module.results(op)) {
             self.access(value, spec.flags, &mut accesses);
         }
+        self.keep(accesses)
+    }
+
+    /// Keeps accesses.
+    fn keep(&mut self, accesses: Vec<Access>) -> Range {
         let start = self.kernel.accesses.len();
         self.kernel.accesses.extend(accesses);
         Range::new(start, self.kernel.accesses.len())
@@ -276,9 +277,7 @@ impl Flattener<'_> {
     }
 
     fn bystander(&mut self, op: OpId, accesses: Vec<Access>) {
-        let start = self.kernel.accesses.len();
-        self.kernel.accesses.extend(accesses);
-        let accesses = Range::new(start, self.kernel.accesses.len());
+        let accesses = self.keep(accesses);
         let before = NodeId::from_index(self.kernel.nodes.len());
         self.kernel.bystanders.push(Bystander { op, before, accesses });
     }

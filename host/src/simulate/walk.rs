@@ -131,7 +131,8 @@ impl Walker<'_, '_> {
                     if self.takes_then(at) { at + 1 } else { middle + 1 }
                 }
                 Step::Else { end } => end + 1,
-                Step::IfEnd | Step::Opaque | Step::Exit => at + 1,
+                // What a call does with flags is in its own cost, and nobody here waits for a signal.
+                Step::IfEnd | Step::Opaque | Step::Uses(_) | Step::Publish(_) | Step::Exit => at + 1,
                 _ => {
                     if !self.execute(at) {
                         return;

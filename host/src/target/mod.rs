@@ -3,6 +3,7 @@
 //! The format is fixed in `docs/target-file.md`. What must hold after [`load`]: every pipe, space, enumeration and
 //! operand that a rule names exists, and the operation index is built. Every error has a span in the file it is in.
 
+mod inside;
 mod raw;
 
 use std::path::{Path, PathBuf};
@@ -157,6 +158,7 @@ fn machine(file: &RawFile, data: &mut TargetData) -> Result<(), Diagnostic> {
         };
         tables.spaces.push(record);
         tables.scratch.push(space.scratch);
+        tables.settled.push(space.settled);
     }
     for e in &file.enums {
         let start = tables.enum_values.len();
@@ -231,6 +233,8 @@ fn operation(op: &RawOp, data: &mut TargetData) -> Result<(), Diagnostic> {
     }
     let pipe_rules = Range::new(start, data.tables.pipe_rules.len());
 
+    let phases = inside::phases(op, operands, &names, data)?;
+
     let cpp_start = data.tables.cpp_rules.len();
     if let Some(cpp) = &op.cpp {
         self::cpp_rules(cpp, &names, data)?;
@@ -273,6 +277,7 @@ fn operation(op: &RawOp, data: &mut TargetData) -> Result<(), Diagnostic> {
     let entry =
         Entry { name, class, operands, results, attrs, pipe_rules, cpp_rules, alias, flags, unsupported };
     data.tables.entries.push(entry);
+    data.tables.insides.push(phases);
     Ok(())
 }
 

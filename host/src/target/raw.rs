@@ -5,7 +5,8 @@ use core::marker::PhantomData;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
 #[derive(Deserialize)]
@@ -77,6 +78,8 @@ pub(super) struct RawSpace {
     #[serde(default)]
     pub(super) scratch: u64,
     #[serde(default)]
+    pub(super) settled: u64,
+    #[serde(default)]
     pub(super) global: bool,
     #[serde(default)]
     pub(super) accumulator: bool,
@@ -118,6 +121,8 @@ pub(super) struct RawOp {
     #[serde(default)]
     pub(super) results: Vec<Spanned<String>>,
     pub(super) pipe: Option<Spanned<TextOrRules<RawPipeRule>>>,
+    #[serde(default)]
+    pub(super) inside: Vec<Spanned<RawPhase>>,
     #[serde(default)]
     pub(super) writes_result: bool,
     pub(super) alias: Option<Spanned<String>>,
@@ -161,6 +166,53 @@ pub(super) struct RawWhen {
     pub(super) space: BTreeMap<Spanned<String>, Names>,
     #[serde(default)]
     pub(super) kind: BTreeMap<Spanned<String>, Names>,
+}
+
+/// A phase of an operation: always, or under a condition.
+pub(super) struct RawPhase {
+    pub(super) when: RawPhaseWhen,
+    pub(super) does: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPhaseWhen {
+    #[serde(default)]
+    pub(super) has: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) lacks: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) space: BTreeMap<Spanned<String>, Names>,
+}
+
+impl<'de> Deserialize<'de> for RawPhase {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Conditional {
+            #[serde(default)]
+            when: RawPhaseWhen,
+            does: String,
+        }
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = RawPhase;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or `{ when = {..}, does = \"..\" }`")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<RawPhase, E> {
+                Ok(RawPhase { when: RawPhaseWhen::default(), does: text.into() })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawPhase, A::Error> {
+                let Conditional { when, does } = Conditional::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(RawPhase { when, does })
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// A plain string, or an ordered list of rules.

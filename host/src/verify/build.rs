@@ -12,15 +12,13 @@ use pipewright_abi::kernel::{
 };
 use pipewright_abi::placement::{self, Statement};
 use pipewright_abi::plan::{Anchor, NO_EVENT, SyncPlan};
-use pipewright_abi::target::{Target, pipe_flag};
+use pipewright_abi::target::{Target, pipe_flag, space_flag};
 use pipewright_abi::{BlockId, GroupId, NodeId, OpId, PipeId, Range, StrId, TextRange, ValueId};
 
+use super::calls;
 use super::carried::{Carried, Handover, yielded};
 use super::memory::Memory;
-use super::program::{Access, Builder, Fault, Key, Origin, Place, Program, Trips};
-
-/// Operations that the scalar unit executes although the target's table gives them no pipe.
-const SCALAR_OPS: [&str; 2] = ["pto.load_scalar", "pto.store_scalar"];
+use super::program::{Access, Builder, Fault, Key, Origin, Pipe, Place, Program, Trips};
 
 /// Operations that name a tile but touch only its description, not its bytes.
 const DESCRIPTION_OPS: [&str; 3] = ["pto.set_validshape", "pto.get_validshape", "pto.set_quant_vector"];
@@ -235,6 +233,8 @@ struct Maker<'a> {
     target: &'a Target<'a>,
     builder: Builder,
     bystanders: HashMap<OpId, Range>,
+    /// Phases of the operations that have some.
+    calls: HashMap<OpId, Range>,
     /// For each region its memory, once it was asked for.
     memories: Vec<Option<Option<usize>>>,
     /// Whether the flags that are added now are the source's, not a plan's.
@@ -263,12 +263,19 @@ impl<'a> Maker<'a> {
         };
         let pipes: Vec<&str> = target.t.pipes.iter().map(|p| target.str(p.name)).collect();
         let scalar = target.t.pipes.iter().position(|p| p.flags & pipe_flag::SCALAR != 0);
+        let mut builder = Builder::new(&format!("{name}{part}"), &pipes, scalar);
+        let spaces = || (0u32..).zip(target.t.spaces);
+        let global = spaces().filter(|(_, s)| s.flags & space_flag::GLOBAL != 0).map(|(i, _)| i).collect();
+        let settled =
+            (0u32..).zip(target.t.settled.iter().copied()).filter(|(_, bytes)| *bytes > 0).collect();
+        builder.spaces(global, settled);
         Self {
             module,
             kernel,
             plan,
             target,
-            builder: Builder::new(&format!("{name}{part}"), &pipes, scalar),
+            builder,
+            calls: kernel.calls.iter().map(|c| (c.op, c.phases)).collect(),
             bystanders: kernel.bystanders.iter().map(|b| (b.op, b.accesses)).collect(),
             memories: vec![None; kernel.regions.len()],
             written: false,
@@ -333,10 +340,9 @@ impl<'a> Maker<'a> {
         self.builder.origin = Origin { node: id, span: self.span(node.op), ..Default::default() };
         match node.kind {
             node_kind::INSTRUCTION => {
-                let accesses = self.accesses(node.op, node.accesses);
                 let pipe = node.pipe.index();
                 if pipe < self.target.t.pipes.len() {
-                    self.builder.instruction(pipe, &accesses);
+                    self.instruction(node.op, Some(pipe), Some(node.accesses));
                 }
             }
             node_kind::LOOP_BEGIN => {
@@ -349,6 +355,17 @@ impl<'a> Maker<'a> {
             _ => {}
         }
         self.statements(Anchor::after(id), node.op, Place::After);
+    }
+
+    /// An operation that works: what it does inside itself, or the one instruction that it is, if it is one.
+    fn instruction(&mut self, op: OpId, pipe: Option<Pipe>, accesses: Option<Range>) {
+        let phases = self.calls.get(&op).map_or(&[][..], |range| range.of(self.kernel.phases));
+        let own = accesses.filter(|_| !calls::work(phases)).map(|accesses| {
+            let accesses = self.accesses(op, accesses);
+            (pipe.unwrap_or_else(|| self.builder.unknown_pipe()), accesses)
+        });
+        let phases: Vec<_> = phases.iter().map(|&phase| (phase, self.accesses(op, phase.accesses))).collect();
+        calls::call(&mut self.builder, &phases, own);
     }
 
     /// What the plan puts at an anchor.
@@ -449,15 +466,7 @@ impl<'a> Maker<'a> {
                 self.builder.assume(format!("`{name}` orders nothing"));
             }
             _ if DESCRIPTION_OPS.contains(&name) => {}
-            _ => {
-                let Some(&accesses) = self.bystanders.get(&op) else { return };
-                let accesses = self.accesses(op, accesses);
-                let pipe = match self.builder.program().scalar {
-                    Some(scalar) if SCALAR_OPS.contains(&name) => scalar,
-                    _ => self.builder.unknown_pipe(),
-                };
-                self.builder.instruction(pipe, &accesses);
-            }
+            _ => self.instruction(op, None, self.bystanders.get(&op).copied()),
         }
     }
 

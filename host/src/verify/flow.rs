@@ -27,6 +27,10 @@ pub(super) enum Suspect {
     DoubleSet { step: StepIndex },
     /// The wait may come before its set, in program order.
     EarlyWait { step: StepIndex },
+    /// The flag that a call uses within itself may not be clear, in program order.
+    Hidden { step: StepIndex },
+    /// Work of the slot may be pending when the signal is sent.
+    Early { step: StepIndex, slot: usize },
     /// The flag may be left set at the exit.
     Undrained { key: usize },
     /// Work of the pipe may be pending at the exit.
@@ -51,6 +55,8 @@ pub(super) enum SlotKind {
     },
     /// Any instruction of the pipe.
     Work,
+    /// Any instruction of the pipe that touches memory that other cores see.
+    Shared,
 }
 
 /// The slots of a program, and which of them conflict.
@@ -67,6 +73,8 @@ pub(super) struct Slots {
     work: Vec<Option<usize>>,
     /// For each slot those that must not be pending when one of its instructions starts.
     conflicts: Vec<Vec<usize>>,
+    /// The slots of work that other cores see; none in a program that sends no signal.
+    pub(super) shared: Vec<usize>,
 }
 
 impl Slots {
@@ -86,6 +94,9 @@ impl Slots {
             match *step {
                 Step::Instruction { pipe, .. } => {
                     entered.push(slot(pipe, SlotKind::Work));
+                    if !program.signals.is_empty() && program.touches_global(i) {
+                        entered.push(slot(pipe, SlotKind::Shared));
+                    }
                     for a in program.accesses_of(i) {
                         entered.push(slot(pipe, SlotKind::Access { memory: a.memory, write: a.write }));
                     }
@@ -120,14 +131,16 @@ impl Slots {
             }
         }
         let (mut waits, mut work) = (vec![None; program.keys.len()], vec![None; program.pipes.len()]);
+        let mut shared = Vec::new();
         for (index, slot) in slots.iter().enumerate() {
             match slot.what {
                 SlotKind::Wait { key } => waits[key] = Some(index),
                 SlotKind::Work => work[slot.pipe] = Some(index),
+                SlotKind::Shared => shared.push(index),
                 SlotKind::Access { .. } => {}
             }
         }
-        Self { slots, of_step, entered, steps, waits, work, conflicts }
+        Self { slots, of_step, entered, steps, waits, work, shared, conflicts }
     }
 
     /// The steps that enter a slot, ascending.
@@ -386,6 +399,27 @@ impl Walk<'_> {
                 }
                 if Some(dst) != program.scalar {
                     self.slots.of(at).iter().for_each(|&slot| self.enter(state, slot));
+                }
+            }
+            Step::Uses(key) => {
+                if state.tokens[key] & !tokens::CLEAR != 0 {
+                    self.flow.suspects.insert(Suspect::Hidden { step: at });
+                }
+                let src = program.keys[key].src;
+                if state.tokens[key] & tokens::CLEAR != 0
+                    && self.slots.wait_of(key).is_some_and(|slot| self.has(state, src, slot))
+                {
+                    self.flow.suspects.insert(Suspect::Reuse { step: at });
+                }
+            }
+            Step::Publish(signal) => {
+                let signal = &program.signals[signal];
+                for &slot in &self.slots.shared {
+                    let pipe = self.slots.slots[slot].pipe;
+                    let wanted = pipe != signal.pipe && signal.drained.contains(&pipe);
+                    if wanted && self.has(state, signal.pipe, slot) {
+                        self.flow.suspects.insert(Suspect::Early { step: at, slot });
+                    }
                 }
             }
             Step::Barrier(Some(pipe)) => {

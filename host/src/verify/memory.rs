@@ -100,6 +100,11 @@ impl Memory {
         Some((address, address.saturating_add(length - 1)))
     }
 
+    /// The space.
+    pub fn space(&self) -> u32 {
+        self.reach().0
+    }
+
     /// Its space and the first and last byte that it can have.
     fn reach(&self) -> (u32, u64, u64) {
         let (Self::Bytes { space, .. } | Self::Anywhere { space, .. } | Self::Private { space, .. }) = *self;

@@ -7,6 +7,7 @@
 
 mod balance;
 pub mod build;
+mod calls;
 mod carried;
 mod flow;
 mod hang;
@@ -50,13 +51,17 @@ pub enum Rule {
     EventId,
     /// A barrier of a pipe that takes none.
     BarrierPipe,
+    /// A call uses a flag within itself that is not free there.
+    HiddenFlag,
+    /// Another core is told of data that a pipe still works on.
+    EarlyPublish,
     /// The function may return while a pipe works.
     UnfinishedWork,
 }
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::DoubleSet,
         Self::FlagReuse,
         Self::WaitBeforeSet,
@@ -67,6 +72,8 @@ impl Rule {
         Self::MissingBarrier,
         Self::EventId,
         Self::BarrierPipe,
+        Self::HiddenFlag,
+        Self::EarlyPublish,
         Self::UnfinishedWork,
     ];
 
@@ -88,6 +95,8 @@ impl Rule {
             Self::MissingBarrier => "verify::missing-barrier",
             Self::EventId => "verify::event-id",
             Self::BarrierPipe => "verify::barrier-pipe",
+            Self::HiddenFlag => "verify::hidden-flag",
+            Self::EarlyPublish => "verify::early-publish",
             Self::UnfinishedWork => "verify::unfinished-work",
         }
     }
@@ -113,6 +122,10 @@ impl Rule {
             }
             Self::EventId => "A flag has no id, one that the target does not have, or one that is reserved.",
             Self::BarrierPipe => "A barrier names a pipe that takes none.",
+            Self::HiddenFlag => "On some path a call uses a flag within itself that is not clear there.",
+            Self::EarlyPublish => {
+                "On some path another core is signalled while a pipe may still work on global memory."
+            }
             Self::UnfinishedWork => "On some path the function may return while a pipe works.",
         }
     }
@@ -313,15 +326,12 @@ impl Judge<'_> {
         let exit = self.program.steps.len() - 1;
         let all = suspects::look_for(self.program, &self.shape, &self.slots, &self.flow, MAX_FINDINGS);
         for (suspect, slot, found) in all {
-            let key = |step: StepIndex| match self.program.steps[step] {
-                Step::Set(key) | Step::Wait(key) => Some(key),
-                _ => None,
-            };
             let (second, key) = match suspect {
-                Suspect::Conflict { step, .. } => (step, None),
-                Suspect::Reuse { step } | Suspect::DoubleSet { step } | Suspect::EarlyWait { step } => {
-                    (step, key(step))
-                }
+                Suspect::Conflict { step, .. } | Suspect::Early { step, .. } => (step, None),
+                Suspect::Reuse { step }
+                | Suspect::DoubleSet { step }
+                | Suspect::EarlyWait { step }
+                | Suspect::Hidden { step } => (step, self.program.key_of(step)),
                 Suspect::Undrained { key } => (exit, Some(key)),
                 Suspect::Unfinished { .. } => (exit, None),
             };
@@ -339,6 +349,14 @@ impl Judge<'_> {
                 }
             }
             Suspect::Reuse { .. } => Rule::FlagReuse,
+            Suspect::Early { .. } => Rule::EarlyPublish,
+            Suspect::Hidden { .. } => Rule::HiddenFlag,
+            // A flag that a call sets and takes itself.
+            Suspect::DoubleSet { step } | Suspect::EarlyWait { step }
+                if self.program.call_of(step).is_some() =>
+            {
+                Rule::HiddenFlag
+            }
             Suspect::DoubleSet { .. } => Rule::DoubleSet,
             Suspect::EarlyWait { .. } => Rule::WaitBeforeSet,
             Suspect::Undrained { .. } => Rule::UndrainedFlag,
@@ -356,11 +374,15 @@ impl Judge<'_> {
     ) {
         let program = self.program;
         let is_first = |step: StepIndex, buffers: &[Buffer]| match (slot, key) {
+            _ if program.in_call_order(step, second) => false,
             (Some(slot), _) => {
                 self.slots.of(step).contains(&slot)
                     && suspects::is_in_slot(program, step, self.slots.slots[slot], buffers)
             }
             (None, Some(key)) if rule == Rule::WaitBeforeSet => program.steps[step] == Step::Wait(key),
+            (None, Some(key)) if rule == Rule::HiddenFlag => {
+                matches!(program.steps[step], Step::Set(k) | Step::Wait(k) if k == key)
+            }
             (None, Some(key)) => program.steps[step] == Step::Set(key),
             _ => false,
         };
@@ -392,11 +414,21 @@ impl Judge<'_> {
             _ => None,
         });
         let assumed = memory.is_some_and(|[a, b]| program.memories[a].is_assumed(&program.memories[b]));
-        let detail =
-            if assumed { "an address is not known, so an overlap is assumed".into() } else { String::new() };
+        let settled =
+            rule == Rule::MissingBarrier && memory.is_some_and(|[a, b]| a == b && program.is_settled(a));
+        let detail = if settled {
+            "the accumulator is so large that the first is done in time".into()
+        } else if assumed {
+            "an address is not known, so an overlap is assumed".into()
+        } else {
+            String::new()
+        };
         let grade = match rule {
             Rule::FlagReuse if self.model == FlagModel::Stall => Grade::Warning,
             Rule::UnfinishedWork => Grade::Advice,
+            _ if settled => Grade::Advice,
+            // What a signal that goes with a pipe announces, only its author knows.
+            Rule::EarlyPublish if program.pipe_of(second) != program.scalar => Grade::Warning,
             _ if assumed || path.is_none() => Grade::Warning,
             _ => Grade::Error,
         };
@@ -434,10 +466,11 @@ impl Judge<'_> {
     /// Looks for a deadlock where one is possible. The number of paths executed, if that is all that is known.
     fn deadlock(&mut self) -> Option<usize> {
         let breaks = |rules: &[Rule]| self.findings.iter().any(|f| rules.contains(&f.rule));
-        let protocol = [Rule::DoubleSet, Rule::WaitBeforeSet];
-        let loses = self.model == FlagModel::Lose && breaks(&[Rule::FlagReuse, Rule::DoubleSet]);
+        let protocol = [Rule::DoubleSet, Rule::WaitBeforeSet, Rule::HiddenFlag];
+        let losing = [Rule::FlagReuse, Rule::DoubleSet, Rule::HiddenFlag];
+        let loses = self.model == FlagModel::Lose && breaks(&losing);
         if loses {
-            let lost = |f: &&Finding| matches!(f.rule, Rule::FlagReuse | Rule::DoubleSet);
+            let lost = |f: &&Finding| losing.contains(&f.rule);
             let lost: Vec<Finding> = self.findings.iter().filter(lost).cloned().collect();
             for finding in lost {
                 let detail = "a set of a flag that is still set is lost, and a later wait hangs".into();

@@ -47,6 +47,14 @@ pub struct Program {
     pub steps: Vec<Step>,
     /// For each step where it comes from.
     pub origins: Vec<Origin>,
+    /// For each step the number of the call that it is within; 0 for none.
+    pub calls: Vec<u32>,
+    /// Signals that steps send.
+    pub signals: Vec<Signal>,
+    /// Spaces that other cores see.
+    pub global: Vec<u32>,
+    /// Bytes of an accumulator in a space from which on an instruction needs no barrier to the next one of its pipe.
+    pub settled: Vec<(u32, u64)>,
     /// Flags that cannot be, with the step that names each.
     pub faults: Vec<(StepIndex, Fault)>,
     /// What is taken for granted because it cannot be known, each once.
@@ -120,6 +128,15 @@ pub enum Source {
     Tile(usize),
 }
 
+/// A signal to another core or card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signal {
+    /// The pipe that sends it, behind its own earlier work.
+    pub pipe: Pipe,
+    /// Pipes whose work in global memory must be finished by then.
+    pub drained: Vec<Pipe>,
+}
+
 /// How often a loop's tail runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trips {
@@ -155,6 +172,10 @@ pub enum Step {
     Set(KeyIndex),
     /// Takes a flag.
     Wait(KeyIndex),
+    /// Sets and takes a flag somewhere within a call: it must be clear, and orders nothing that one could rely on.
+    Uses(KeyIndex),
+    /// Sends one of [`Program::signals`].
+    Publish(usize),
     /// Later work of the pipe waits for its earlier work; none stands for all pipes.
     Barrier(Option<Pipe>),
     /// Start of a loop.
@@ -288,9 +309,10 @@ impl Program {
     pub fn pipe_of(&self, step: StepIndex) -> Option<Pipe> {
         match self.steps[step] {
             Step::Instruction { pipe, .. } => Some(pipe),
-            Step::Set(key) => Some(self.keys[key].src),
+            Step::Set(key) | Step::Uses(key) => Some(self.keys[key].src),
             Step::Wait(key) => Some(self.keys[key].dst),
             Step::Barrier(pipe) => pipe,
+            Step::Publish(signal) => Some(self.signals[signal].pipe),
             _ => None,
         }
     }
@@ -327,6 +349,8 @@ pub struct Builder {
     open: Vec<Open>,
     keys: HashMap<Key, KeyIndex>,
     memories: HashMap<Memory, usize>,
+    /// Number of the newest call, and whether it is open.
+    call: (u32, bool),
     /// Origin of the steps that are added from now on.
     pub origin: Origin,
 }
@@ -397,6 +421,33 @@ impl Builder {
     pub fn wait(&mut self, key: Key) -> StepIndex {
         let key = self.key(key);
         self.push(Step::Wait(key))
+    }
+
+    /// Starts a call: steps belong to it until it is closed.
+    pub fn open_call(&mut self) {
+        self.call = (self.call.0 + 1, true);
+    }
+
+    /// Ends a call.
+    pub fn close_call(&mut self) {
+        self.call.1 = false;
+    }
+
+    /// A flag that a call uses within itself.
+    pub fn uses(&mut self, key: Key) -> StepIndex {
+        let key = self.key(key);
+        self.push(Step::Uses(key))
+    }
+
+    /// A signal to another core.
+    pub fn publish(&mut self, signal: Signal) -> StepIndex {
+        self.program.signals.push(signal);
+        self.push(Step::Publish(self.program.signals.len() - 1))
+    }
+
+    /// Says which spaces other cores see, and from how many bytes on an accumulator needs no barrier.
+    pub fn spaces(&mut self, global: Vec<u32>, settled: Vec<(u32, u64)>) {
+        (self.program.global, self.program.settled) = (global, settled);
     }
 
     /// A barrier.
@@ -502,6 +553,7 @@ impl Builder {
     fn push(&mut self, step: Step) -> StepIndex {
         self.program.steps.push(step);
         self.program.origins.push(self.origin);
+        self.program.calls.push(if self.call.1 { self.call.0 } else { 0 });
         self.program.steps.len() - 1
     }
 

@@ -3,6 +3,7 @@
 //! Suspects about one class of instructions (a slot), or about one flag, share a walk. What must hold: for each suspect
 //! the answer is a shortest path on which it happens, or that it happens on none, or that the walk was given up.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::flow::{Flow, Slot, SlotKind, Slots, Suspect, conflict};
@@ -30,6 +31,8 @@ pub(super) enum Found {
 enum Subject {
     Slot(usize),
     Key(usize),
+    /// A slot, for a step in a call that enters the slot before.
+    Inside(usize, StepIndex),
 }
 
 /// All suspects that happen on some path or may do so, with the slot that is pending, if one is. Of each slot and flag
@@ -45,15 +48,20 @@ pub(super) fn look_for(
     let mut subjects: BTreeMap<Subject, Vec<(StepIndex, Suspect)>> = BTreeMap::new();
     for &suspect in &flow.suspects {
         let found = match suspect {
-            Suspect::Conflict { step, slot } => Some((Subject::Slot(slot), step)),
-            Suspect::Reuse { step } => match program.steps[step] {
-                Step::Set(key) => slots.wait_of(key).map(|slot| (Subject::Slot(slot), step)),
-                _ => None,
-            },
-            Suspect::DoubleSet { step } | Suspect::EarlyWait { step } => match program.steps[step] {
-                Step::Set(key) | Step::Wait(key) => Some((Subject::Key(key), step)),
-                _ => None,
-            },
+            Suspect::Conflict { step, slot } | Suspect::Early { step, slot } => {
+                // The steps of a call stand side by side: if any is one of the slot, the nearest is.
+                let steps = slots.steps_of(slot);
+                let before = steps.partition_point(|&other| other < step).checked_sub(1);
+                let inside = before.is_some_and(|before| program.in_call_order(steps[before], step));
+                Some((if inside { Subject::Inside(slot, step) } else { Subject::Slot(slot) }, step))
+            }
+            Suspect::Reuse { step } => {
+                let slot = program.key_of(step).and_then(|key| slots.wait_of(key));
+                slot.map(|slot| (Subject::Slot(slot), step))
+            }
+            Suspect::DoubleSet { step } | Suspect::EarlyWait { step } | Suspect::Hidden { step } => {
+                program.key_of(step).map(|key| (Subject::Key(key), step))
+            }
             Suspect::Undrained { key } => Some((Subject::Key(key), exit)),
             Suspect::Unfinished { pipe } => slots.work_of(pipe).map(|slot| (Subject::Slot(slot), exit)),
         };
@@ -71,7 +79,7 @@ pub(super) fn look_for(
         let targets: Vec<StepIndex> = suspects.iter().map(|&(step, _)| step).collect();
         let (hits, slot) = match subject {
             _ if work == 0 => (Hits { gave_up: true, ..Hits::default() }, None),
-            Subject::Slot(slot) => {
+            Subject::Slot(slot) | Subject::Inside(slot, _) => {
                 let pending = Pending::new(program, shape, slots, flow, slot, &targets, &binds);
                 let start = Past { track: None, buffers: vec![UNBOUND; program.carried].into_boxed_slice() };
                 (walk(program, shape, &pending, start, &mut work, shown), Some(slot))
@@ -94,12 +102,12 @@ pub(super) fn look_for(
     all
 }
 
-/// For each flag its sets and waits, and the exit.
+/// For each flag its sets, waits and uses, and the exit.
 fn steps_of_keys(program: &Program) -> Vec<Vec<StepIndex>> {
     let mut of_key = vec![Vec::new(); program.keys.len()];
     for (at, step) in program.steps.iter().enumerate() {
         match *step {
-            Step::Set(key) | Step::Wait(key) => of_key[key].push(at),
+            Step::Set(key) | Step::Wait(key) | Step::Uses(key) => of_key[key].push(at),
             Step::Exit => of_key.iter_mut().for_each(|steps| steps.push(at)),
             _ => {}
         }
@@ -126,7 +134,7 @@ struct Pending<'a> {
     flow: &'a Flow,
     slot: Slot,
     /// Steps that start an execution.
-    starts: &'a [StepIndex],
+    starts: Cow<'a, [StepIndex]>,
     /// Steps that change what carried tiles stand for.
     binds: &'a [StepIndex],
     /// Ascending, as everywhere here.
@@ -176,7 +184,15 @@ impl<'a> Pending<'a> {
         let viewers = targets.iter().map(|target| viewer(target).unwrap_or(0)).collect();
         // While the scalar unit waits nothing later is handed out, so that wait is never pending.
         let is_over = matches!(slot.what, SlotKind::Wait { .. }) && Some(slot.pipe) == program.scalar;
-        let starts = if is_over { &[] } else { slots.steps_of(index) };
+        let all = if is_over { &[] } else { slots.steps_of(index) };
+        // What a call does before a target the call itself orders. Such a target is alone in its walk.
+        let starts = match *targets {
+            [target] if program.call_of(target).is_some() => {
+                let outside = |&start: &StepIndex| !program.in_call_order(start, target);
+                Cow::Owned(all.iter().copied().filter(outside).collect())
+            }
+            _ => Cow::Borrowed(all),
+        };
         Self { program, shape, flow, slot, starts, binds, targets, viewers }
     }
 
@@ -248,7 +264,7 @@ impl Property for Pending<'_> {
         match state.track {
             None => {
                 let next = |steps| next(self.shape, steps, self.targets, at);
-                next(self.starts).min(next(self.binds))
+                next(&self.starts).min(next(self.binds))
             }
             Some(_) if is_worth(self.shape, self.targets, at) => at,
             Some(_) => usize::MAX,
@@ -297,7 +313,7 @@ pub(super) fn is_in_slot(program: &Program, at: StepIndex, slot: Slot, buffers: 
 struct Tokens<'a> {
     program: &'a Program,
     shape: &'a Shape,
-    /// The flag's sets and waits, and the exit.
+    /// The flag's sets, waits and uses, and the exit.
     steps: &'a [StepIndex],
     targets: &'a [StepIndex],
 }
@@ -317,6 +333,7 @@ impl Property for Tokens<'_> {
         let (broken, change) = match self.program.steps[at] {
             Step::Set(_) => (before > 0, 1),
             Step::Wait(_) => (before <= 0, -1),
+            Step::Uses(_) => (before != 0, 0),
             _ => (before > 0, 0),
         };
         let hit = broken && self.targets.binary_search(&at).is_ok();

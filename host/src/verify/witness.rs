@@ -60,6 +60,8 @@ impl<'a> Render<'a> {
             Step::Set(key) => format!("set {}", program.key_name(program.keys[key])),
             Step::Wait(key) => format!("wait {}", program.key_name(program.keys[key])),
             Step::Barrier(pipe) => format!("barrier {}", pipe.map_or("ALL", |p| &program.pipes[p])),
+            Step::Uses(key) => format!("use of {}", program.key_name(program.keys[key])),
+            Step::Publish(signal) => format!("signal from {}", program.pipes[program.signals[signal].pipe]),
             // A plan's flag that got no id; in the source, it is the operation.
             Step::Opaque if origin.place != Place::Itself => "flag without an id".into(),
             Step::Exit => return "return".into(),
@@ -72,6 +74,7 @@ impl<'a> Render<'a> {
             Place::Before => format!("before {at}"),
             Place::After => format!("after {at}"),
             Place::AtReturn => "before the return".into(),
+            Place::Itself if program.call_of(step).is_some() => format!("within {at}"),
             Place::Itself => String::new(),
         };
         let line = if origin.place == Place::AtReturn { String::new() } else { line };
@@ -107,6 +110,19 @@ impl<'a> Render<'a> {
             }
             Rule::EventId => join(&[&key, detail], ": "),
             Rule::BarrierPipe => detail.clone(),
+            Rule::HiddenFlag => {
+                let state = match finding.first.map(|f| program.steps[f]) {
+                    Some(Step::Wait(_)) => "was waited for before its set",
+                    _ => "is still to be waited for",
+                };
+                let name = self.operation(second);
+                let name = if name.is_empty() { "a call" } else { name };
+                format!("{name} uses {key} within itself, which {state}")
+            }
+            Rule::EarlyPublish => {
+                let first = finding.first.map_or("a pipe", pipe);
+                format!("another core is signalled while {first} may still work on global memory")
+            }
             Rule::UnfinishedWork => {
                 format!("the function may return while {} works", finding.first.map_or("a pipe", pipe))
             }
@@ -149,6 +165,10 @@ impl<'a> Render<'a> {
             Rule::MissingBarrier => "a barrier of this pipe is missing between the two",
             Rule::EventId => "use an id that the target has and does not reserve",
             Rule::BarrierPipe => "leave the barrier out",
+            Rule::HiddenFlag => "give the pair another id, or move its wait in front of the call",
+            Rule::EarlyPublish => {
+                "before the signal, make its pipe wait for that pipe: a pair between the two, or a full barrier"
+            }
             Rule::UnfinishedWork => "end the function with a full barrier",
         }
     }
@@ -213,7 +233,8 @@ impl<'a> Render<'a> {
         };
         let matters = |step: StepIndex| match program.steps[step] {
             Step::Instruction { .. } => Some(step) == finding.first || step == finding.second,
-            Step::Set(k) | Step::Wait(k) => {
+            Step::Publish(_) => step == finding.second,
+            Step::Set(k) | Step::Wait(k) | Step::Uses(k) => {
                 let k = program.keys[k];
                 match finding.key {
                     Some(key) => k == key || (k.src == key.dst && k.dst == key.src),
@@ -250,6 +271,9 @@ impl<'a> Render<'a> {
             }
             (Rule::FlagReuse, Some(first)) => {
                 Some(format!("nothing makes {second} wait until {first} was executed"))
+            }
+            (Rule::EarlyPublish, Some(first)) => {
+                Some(format!("nothing makes {second} wait until {first} is done"))
             }
             (Rule::UnfinishedWork, Some(first)) => Some(format!("nothing waits until {first} is done")),
             _ => None,
