@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 
 use pipewright_abi::kernel::Kernel;
 use pipewright_abi::plan::{Anchor, NO_EVENT, Position, Role, SyncPlan, scope};
-use pipewright_abi::target::Target;
+use pipewright_abi::target::phase_kind;
 use pipewright_abi::{GroupId, NodeId, Pass, PassContext, PassError, PassInfo, PipeId, register_pass};
 use pools::{Interval, Pools};
 
@@ -56,12 +56,19 @@ impl Pass for EventIdAllocation {
                 true,
                 "a pair without id may reuse the flag of an earlier pair of the same buffers",
             )
+            .option(
+                "spare-call-ids",
+                false,
+                "leave alone the ids that operations of the kernel use within themselves",
+            )
     }
 
     fn run(cx: &mut PassContext<'_>) -> Result<(), PassError> {
         let kernel = cx.kernel();
         let max_ids = usize::try_from(cx.int("max-ids")).unwrap_or(0);
-        let mut allocation = Allocation::new(&kernel, cx.plan(), &cx.target(), max_ids);
+        let spared = if cx.flag("spare-call-ids") { ids_in_calls(&kernel) } else { BTreeSet::new() };
+        let pools = Pools::new(&cx.target(), max_ids, &spared);
+        let mut allocation = Allocation::new(&kernel, cx.plan(), pools);
         let again = allocation.run(&kernel, cx.plan(), cx.flag("widening"));
         for &(src, dst) in &again {
             let target = cx.target();
@@ -104,7 +111,7 @@ struct Allocation {
 }
 
 impl Allocation {
-    fn new(kernel: &Kernel<'_>, plan: &SyncPlan, target: &Target<'_>, max_ids: usize) -> Self {
+    fn new(kernel: &Kernel<'_>, plan: &SyncPlan, pools: Pools) -> Self {
         let mut pairs = vec![None; plan.groups().len()];
         for id in plan.live_groups().filter(|&g| plan.group(g).is_pair()) {
             let group = plan.group(id);
@@ -124,7 +131,7 @@ impl Allocation {
         let sets_after = |n| plan.after(n).iter().filter(is_set).map(|y| y.group).collect();
         Self {
             sets: kernel.node_ids().map(sets_after).collect(),
-            pools: Pools::new(target, max_ids),
+            pools,
             order: Vec::new(),
             at_loops: BTreeSet::new(),
             moved_late: Vec::new(),
@@ -179,6 +186,14 @@ impl Allocation {
             self.order.push(id);
         }
     }
+}
+
+/// Flags that operations of the kernel set and take within themselves. A pair that has one of them must not be up
+/// where such an operation stands; it is simpler, and costs little, to leave them alone throughout.
+fn ids_in_calls(kernel: &Kernel<'_>) -> BTreeSet<(Key, u32)> {
+    let is_flag = |kind| matches!(kind, phase_kind::FLAG | phase_kind::USES);
+    let flags = kernel.phases.iter().filter(|phase| is_flag(phase.kind));
+    flags.map(|phase| ((phase.pipe, phase.dst), phase.event_id)).collect()
 }
 
 /// Turns the allocation into edits and statistics.

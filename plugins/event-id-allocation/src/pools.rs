@@ -44,11 +44,13 @@ pub(crate) struct Pools {
 }
 
 impl Pools {
-    pub(crate) fn new(target: &Target<'_>, max_ids: usize) -> Self {
+    /// The pools of all keys, without the ids in `spared`.
+    pub(crate) fn new(target: &Target<'_>, max_ids: usize, spared: &BTreeSet<(Key, u32)>) -> Self {
         let pipes = || (0..target.t.pipes.len()).map(pipewright_abi::PipeId::from_index);
         let ids = |(src, dst): Key| {
             let mask = target.usable_ids(src, dst);
-            (0..u64::BITS).filter(|i| mask & (1 << i) != 0).take(max_ids).collect()
+            let is_usable = |&i: &u32| mask & (1 << i) != 0 && !spared.contains(&((src, dst), i));
+            (0..u64::BITS).filter(is_usable).take(max_ids).collect()
         };
         let keys = pipes().flat_map(|src| pipes().map(move |dst| (src, dst)));
         Self { usable: keys.map(|key| (key, ids(key))).collect(), pools: BTreeMap::new() }

@@ -2,7 +2,9 @@
 
 use event_id_allocation::EventIdAllocation;
 use pipewright_abi::NodeId;
+use pipewright_abi::kernel::Phase;
 use pipewright_abi::plan::{Anchor, Edit, Position, Role, scope};
+use pipewright_abi::target::phase_kind;
 use pipewright_abi::testing::{Fixture, KernelBuilder};
 
 /// `count` instructions in a row, loads and adds in turn.
@@ -43,6 +45,26 @@ fn ids_go_out_in_the_order_of_the_waits_and_unused_ones_first() {
     run(&mut fixture, 8);
     assert_eq!(ids(&fixture), [Some(2), Some(0), Some(1)]);
     assert_eq!(fixture.statistic("most ids of a key"), 3);
+}
+
+#[test]
+fn ids_that_calls_use_are_spared_if_that_is_wanted() {
+    for (spare, expected) in [(false, [Some(0), Some(1)]), (true, [Some(1), Some(3)])] {
+        let mut fixture = row(4);
+        let (pipe, dst) = (fixture.pipe("V"), fixture.pipe("MTE3"));
+        let phase = |kind, dst, event_id| Phase { kind, pipe, dst, event_id, ..Default::default() };
+        // Work has no flag, and the flag of another key is no matter.
+        fixture.kernel.phases = vec![
+            phase(phase_kind::USES, dst, 0),
+            phase(phase_kind::WORK, dst, 1),
+            phase(phase_kind::USES, fixture.pipe("S"), 1),
+            phase(phase_kind::FLAG, dst, 2),
+        ];
+        pair(&mut fixture, 0, 2, 0);
+        pair(&mut fixture, 1, 3, 0);
+        fixture.run::<EventIdAllocation>(&[("spare-call-ids", spare.into())]).unwrap();
+        assert_eq!(ids(&fixture), expected);
+    }
 }
 
 #[test]
