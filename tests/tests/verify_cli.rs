@@ -101,6 +101,11 @@ fn broken() -> Vec<(&'static str, String)> {
             .concat(),
         ),
         ("barrier-pipe", LOAD.to_owned() + "  pto.barrier <PIPE_S>\n"),
+        (
+            "hidden-flag",
+            set("V", "S", 0) + "  pto.tfillpad ins(%a : !tile) outs(%b : !tile)\n" + &wait("V", "S", 0),
+        ),
+        ("early-publish", clean() + "  pto.sync.set #pto.pipe<PIPE_V>, 4\n"),
     ]
 }
 

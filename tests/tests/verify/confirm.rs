@@ -41,7 +41,7 @@ pub(crate) fn confirm(program: &Program, judgement: &Judgement, finding: &Findin
     // The two statements can be two executions of one step.
     let frozen = finding.first.and_then(|first| explorer::position(path, first, finding.later));
     let shows = |reset| match finding.rule {
-        Rule::DoubleSet | Rule::WaitBeforeSet | Rule::UndrainedFlag => {
+        Rule::DoubleSet | Rule::WaitBeforeSet | Rule::UndrainedFlag | Rule::HiddenFlag => {
             explorer::in_order(program, path).contains(&finding.rule)
         }
         Rule::Deadlock => explorer::hangs(program, path),
@@ -60,9 +60,9 @@ pub(crate) fn confirm(program: &Program, judgement: &Judgement, finding: &Findin
     }
 }
 
-/// Whether a flag is set twice or waited for in vain in program order.
+/// Whether a flag is set twice or waited for in vain in program order, by the kernel or by a call.
 pub(crate) fn breaks_protocol(rules: &BTreeSet<Rule>) -> bool {
-    rules.contains(&Rule::DoubleSet) || rules.contains(&Rule::WaitBeforeSet)
+    [Rule::DoubleSet, Rule::WaitBeforeSet, Rule::HiddenFlag].iter().any(|rule| rules.contains(rule))
 }
 
 /// Whether each step can follow the one before.

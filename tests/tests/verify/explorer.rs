@@ -12,10 +12,13 @@
 //!    what has not started behind it; or it is done and nothing has changed; or the flag counts.
 //! 4. A wait executes when the bit is 1, and clears it. A barrier executes when all earlier steps of its queue are
 //!    finished. Both hold their queue until then.
+//! 5. A flag that a call uses within itself is looked at where a set of it would execute, and left as it is. A signal is
+//!    sent when all earlier steps of its queue are finished; later ones are not held by it.
 //!
 //! What is noted: an instruction that starts while an earlier one that conflicts is not finished; a set that meets a
-//! bit of 1 although in program order the bit is 0; a state in which nothing can happen although steps are left. And,
-//! without any machine, sets and waits in program order.
+//! bit of 1 although in program order the bit is 0; a signal that is sent while earlier work on global memory that it may
+//! announce is not finished; a state in which nothing can happen although steps are left. And, without any machine, sets
+//! and waits in program order. Two steps of one call are not at odds, the call sees to that.
 //!
 //! [`explore`] goes through all interleavings. [`freeze`] does what one can get by with where no token is lost: one run
 //! for each step that is never let finish, all others as fast as possible. In it a set that waits holds nothing. Then no
@@ -26,6 +29,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use pipewright::verify::Rule;
+use pipewright::verify::memory::Memory;
 use pipewright::verify::program::{Access, Binding, Choice, Program, Source, Step, StepIndex};
 
 /// What a set does on a flag that is still set.
@@ -144,20 +148,22 @@ fn net(program: &Program, way: &[StepIndex]) -> Vec<i64> {
 pub(crate) fn in_order(program: &Program, path: &[StepIndex]) -> BTreeSet<Rule> {
     let mut seen = BTreeSet::new();
     let mut count = vec![0i64; program.keys.len()];
+    let by_call = |at: StepIndex| program.calls[at] != 0;
     for &at in path {
         match program.steps[at] {
             Step::Set(key) => {
                 if count[key] > 0 {
-                    seen.insert(Rule::DoubleSet);
+                    seen.insert(if by_call(at) { Rule::HiddenFlag } else { Rule::DoubleSet });
                 }
                 count[key] += 1;
             }
             Step::Wait(key) => {
                 if count[key] <= 0 {
-                    seen.insert(Rule::WaitBeforeSet);
+                    seen.insert(if by_call(at) { Rule::HiddenFlag } else { Rule::WaitBeforeSet });
                 }
                 count[key] -= 1;
             }
+            Step::Uses(key) if count[key] != 0 => _ = seen.insert(Rule::HiddenFlag),
             _ => {}
         }
     }
@@ -290,8 +296,9 @@ impl<'a> Machine<'a> {
         for (i, &at) in path.iter().enumerate() {
             let pipe = match program.steps[at] {
                 Step::Instruction { pipe, .. } | Step::Barrier(Some(pipe)) => Some(pipe),
-                Step::Set(key) => Some(program.keys[key].src),
+                Step::Set(key) | Step::Uses(key) => Some(program.keys[key].src),
                 Step::Wait(key) => Some(program.keys[key].dst),
+                Step::Publish(signal) => Some(program.signals[signal].pipe),
                 _ => None,
             };
             place.push(pipe.map(|p| (p, queues[p].len())));
@@ -309,6 +316,7 @@ impl<'a> Machine<'a> {
                     count[key] -= 1;
                     false
                 }
+                Step::Uses(key) => count[key] == 0,
                 _ => false,
             });
         }
@@ -382,7 +390,21 @@ impl<'a> Machine<'a> {
                 if state.finished[pipe] == state.started[pipe] || self.frozen == Some(position) {
                     return false;
                 }
-                if let Step::Set(key) = self.program.steps[self.path[position]] {
+                let step = self.program.steps[self.path[position]];
+                if let Step::Publish(signal) = step
+                    && self.notes(position)
+                    && self.is_early(signal, position, state)
+                {
+                    seen.insert(Rule::EarlyPublish);
+                }
+                if let Step::Uses(key) = step
+                    && self.clear[position]
+                    && state.tokens[key] > 0
+                    && self.notes(position)
+                {
+                    seen.insert(Rule::FlagReuse);
+                }
+                if let Step::Set(key) = step {
                     if state.tokens[key] > 0 {
                         if self.clear[position] && self.notes(position) {
                             seen.insert(Rule::FlagReuse);
@@ -462,6 +484,25 @@ impl<'a> Machine<'a> {
 }
 
 impl Machine<'_> {
+    /// Whether work on global memory that a signal may announce is not finished when it is sent.
+    fn is_early(&self, signal: usize, position: usize, state: &State) -> bool {
+        let signal = &self.program.signals[signal];
+        (0..position).any(|i| {
+            let at = self.path[i];
+            let Step::Instruction { pipe, .. } = self.program.steps[at] else { return false };
+            let is_seen = |m: usize| {
+                let (Memory::Private { space, .. }
+                | Memory::Bytes { space, .. }
+                | Memory::Anywhere { space, .. }) = self.program.memories[m];
+                self.program.global.contains(&space)
+            };
+            pipe != signal.pipe
+                && signal.drained.contains(&pipe)
+                && !self.is_finished(state, i)
+                && self.program.accesses_of(at).iter().any(|a| is_seen(a.memory))
+        })
+    }
+
     /// Whether the oldest unfinished step of the pipe is a set that waits for its flag to be taken.
     fn is_held(&self, pipe: usize, state: &State) -> bool {
         let oldest = self.queues[pipe]
@@ -482,6 +523,9 @@ fn conflict(program: &Program, a: (StepIndex, &[Access]), b: (StepIndex, &[Acces
     };
     let by_scalar = |p: usize| Some(p) == program.scalar || Some(p) == program.unknown;
     if by_scalar(p) && by_scalar(q) {
+        return false;
+    }
+    if a.0 < b.0 && program.calls[a.0] != 0 && program.calls[a.0] == program.calls[b.0] {
         return false;
     }
     a.1.iter().any(|x| {

@@ -1,5 +1,6 @@
 //! `verify`: the prover against a second opinion, on random programs and on real kernels.
 
+mod calls;
 mod confirm;
 mod corpus;
 mod examples;

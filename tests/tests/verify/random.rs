@@ -3,20 +3,32 @@
 //! A program is made from a list of numbers, each of which decides one thing; missing ones are 0, which means "stop" or
 //! "nothing". So a shorter list, or smaller numbers, is a simpler program, and a failing one shrinks.
 
+use std::collections::BTreeSet;
+
 use pipewright::verify::memory::Memory;
-use pipewright::verify::program::{Access, Binding, Builder, Choice, Key, Program, Source, Trips};
+use pipewright::verify::program::{Access, Binding, Builder, Choice, Key, Program, Signal, Source, Trips};
 
 /// Pipes of random programs; the first one is the scalar pipe.
 pub(crate) const PIPES: [&str; 4] = ["S", "MTE2", "V", "MTE3"];
 
 #[derive(Clone, Debug, PartialEq)]
 enum Token {
-    Instruction { pipe: usize, accesses: Vec<Access> },
+    Instruction {
+        pipe: usize,
+        accesses: Vec<Access>,
+    },
     Set(Key),
     Wait(Key),
     Barrier(Option<usize>),
     Bind(Vec<Binding>),
-    Loop { trips: Trips, has_head: bool },
+    /// A call, with what it does inside itself.
+    Call(Vec<Token>),
+    Uses(Key),
+    Publish(Signal),
+    Loop {
+        trips: Trips,
+        has_head: bool,
+    },
     Test,
     If,
     Else,
@@ -89,12 +101,44 @@ fn block(genes: &mut Genes<'_>, tokens: &mut Vec<Token>, depth: usize, budget: &
                 }
                 tokens.push(Token::End);
             }
+            5 | 6 => {
+                call(genes, tokens);
+                *budget -= 1;
+            }
             _ => {
                 instruction(genes, tokens);
                 *budget -= 1;
             }
         }
     }
+}
+
+/// An instruction that uses flags, a copy by way of two pipes, or a signal.
+fn call(genes: &mut Genes<'_>, tokens: &mut Vec<Token>) {
+    let mut inside = Vec::new();
+    match genes.below(5) {
+        0 => {
+            inside.extend((0..1 + genes.below(2)).map(|_| Token::Uses(key(genes))));
+            instruction(genes, &mut inside);
+        }
+        1 | 2 => {
+            let Key { src, dst, id } = key(genes);
+            for (pipe, end) in [(src, dst), (dst, src)] {
+                let accesses = (0..2).map(|_| Access::new(genes.below(6), genes.below(2) == 0)).collect();
+                inside.push(Token::Instruction { pipe, accesses });
+                let key = Key { src: pipe, dst: end, id };
+                inside.extend([Token::Set(key), Token::Wait(key)]);
+            }
+            if genes.below(2) == 0 {
+                inside.truncate(4);
+            }
+        }
+        _ => {
+            let drained = (0..PIPES.len()).filter(|_| genes.below(3) > 0).collect();
+            inside.push(Token::Publish(Signal { pipe: genes.below(4), drained }));
+        }
+    }
+    tokens.push(Token::Call(inside));
 }
 
 fn instruction(genes: &mut Genes<'_>, tokens: &mut Vec<Token>) {
@@ -132,6 +176,15 @@ fn carry_tiles(genes: &mut Genes<'_>, tokens: &mut Vec<Token>) {
     tokens.insert(0, Token::Bind(initial.to_vec()));
 }
 
+/// The pipes that work in a token.
+fn works(token: &Token) -> impl Iterator<Item = usize> + '_ {
+    let inside = if let Token::Call(inside) = token { &inside[..] } else { std::slice::from_ref(token) };
+    inside.iter().filter_map(|token| match token {
+        Token::Instruction { pipe, .. } => Some(*pipe),
+        _ => None,
+    })
+}
+
 /// After every instruction each other pipe (now and then not) waits for it, so that all is in order.
 fn serialize(genes: &mut Genes<'_>, tokens: &mut Vec<Token>) {
     let ids = 1 + genes.below(2) as u32;
@@ -139,36 +192,41 @@ fn serialize(genes: &mut Genes<'_>, tokens: &mut Vec<Token>) {
     let mut out = Vec::new();
     let mut id = 0;
     for token in tokens.drain(..) {
-        let pipe = if let Token::Instruction { pipe, .. } = token { Some(pipe) } else { None };
+        let pipes: BTreeSet<usize> = works(&token).collect();
         out.push(token);
-        let Some(src) = pipe else { continue };
-        for dst in (0..PIPES.len()).filter(|&d| d != src) {
-            if sparse && genes.below(3) == 0 {
-                continue;
+        for src in pipes {
+            for dst in (0..PIPES.len()).filter(|&d| d != src) {
+                if sparse && genes.below(3) == 0 {
+                    continue;
+                }
+                let key = Key { src, dst, id: id % ids };
+                out.extend([Token::Set(key), Token::Wait(key)]);
+                // Only when the other pipe answers is it known that the flag is down.
+                if genes.below(4) > 0 {
+                    let back = Key { src: dst, dst: src, id: 5 };
+                    out.extend([Token::Set(back), Token::Wait(back)]);
+                }
+                id += 1;
             }
-            let key = Key { src, dst, id: id % ids };
-            out.extend([Token::Set(key), Token::Wait(key)]);
-            // Only when the other pipe answers is it known that the flag is down.
-            if genes.below(4) > 0 {
-                let back = Key { src: dst, dst: src, id: 5 };
-                out.extend([Token::Set(back), Token::Wait(back)]);
+            if src != 0 && genes.below(8) > 0 {
+                out.push(Token::Barrier(Some(src)));
             }
-            id += 1;
-        }
-        if src != 0 && genes.below(8) > 0 {
-            out.push(Token::Barrier(Some(src)));
         }
     }
     *tokens = out;
 }
 
-/// Some pairs, each with its set and its wait somewhere behind it.
+/// Some pairs, each with its set and its wait somewhere behind it; now and then a call uses the flag in between.
 fn pairs(genes: &mut Genes<'_>, tokens: &mut Vec<Token>) {
     for _ in 0..2 + genes.below(6) {
         let at = genes.below(tokens.len() as u16 + 1);
         let to = at + genes.below((tokens.len() - at) as u16 + 1);
         let key = key(genes);
         tokens.insert(to, Token::Wait(key));
+        if genes.below(6) == 1 {
+            let uses = at + genes.below((to - at) as u16 + 2);
+            tokens.insert(uses, Token::Call(vec![Token::Uses(key)]));
+        }
         tokens.insert(at, Token::Set(key));
     }
 }
@@ -251,8 +309,21 @@ fn build(tokens: Vec<Token>) -> Program {
         b.memory(memory.expect("bytes"), "");
     }
     b.memory(Memory::Private { space: 2, root: 0, accumulator: true }, "");
+    b.spaces(vec![2], Vec::new());
+    add(&mut b, tokens);
+    b.finish()
+}
+
+fn add(b: &mut Builder, tokens: Vec<Token>) {
     for token in tokens {
         match token {
+            Token::Call(inside) => {
+                b.open_call();
+                add(b, inside);
+                b.close_call();
+            }
+            Token::Uses(key) => _ = b.uses(key),
+            Token::Publish(signal) => _ = b.publish(signal),
             Token::Instruction { pipe, accesses } => _ = b.instruction(pipe, &accesses),
             Token::Set(key) => _ = b.set(key),
             Token::Wait(key) => _ = b.wait(key),
@@ -265,5 +336,4 @@ fn build(tokens: Vec<Token>) -> Program {
             Token::End => b.close(),
         }
     }
-    b.finish()
 }

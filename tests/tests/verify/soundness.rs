@@ -18,7 +18,7 @@ use crate::random;
 const PATHS: usize = 60;
 
 /// Rules that the explorer knows.
-pub(crate) const EXPLORED: [Rule; 9] = [
+pub(crate) const EXPLORED: [Rule; 11] = [
     Rule::DoubleSet,
     Rule::FlagReuse,
     Rule::WaitBeforeSet,
@@ -27,6 +27,8 @@ pub(crate) const EXPLORED: [Rule; 9] = [
     Rule::Deadlock,
     Rule::DataRace,
     Rule::MissingBarrier,
+    Rule::HiddenFlag,
+    Rule::EarlyPublish,
     Rule::UnfinishedWork,
 ];
 
@@ -135,13 +137,17 @@ pub(crate) fn listing(program: &Program) -> String {
             }
             Step::Set(key) => format!("set {}", program.key_name(program.keys[key])),
             Step::Wait(key) => format!("wait {}", program.key_name(program.keys[key])),
+            Step::Uses(key) => format!("uses {}", program.key_name(program.keys[key])),
+            Step::Publish(signal) => format!("signal {:?}", program.signals[signal]),
             Step::Barrier(pipe) => format!("barrier {}", pipe.map_or("ALL", |p| &program.pipes[p])),
             Step::Bind { first, count } => format!("bind {:?}", &program.bindings[first..first + count]),
             Step::LoopBegin { trips, .. } => format!("loop {trips:?}"),
             ref other => format!("{other:?}"),
         };
         depth -= usize::from(matches!(step, Step::LoopEnd { .. } | Step::IfEnd));
-        text += &format!("{i:>3} {:1$}{line}\n", "", depth * 2);
+        let call =
+            if program.calls[i] == 0 { String::new() } else { format!("  in call {}", program.calls[i]) };
+        text += &format!("{i:>3} {:1$}{line}{call}\n", "", depth * 2);
         depth += usize::from(matches!(step, Step::LoopBegin { .. } | Step::IfBegin { .. }));
     }
     text
