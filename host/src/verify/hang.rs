@@ -4,10 +4,12 @@
 //! whatever the earliest unfinished step needs is earlier still. So there is something to look for only where the
 //! protocol is broken. Then paths with few trips are executed. Each flag has one pipe that sets it and one that takes
 //! it, each in its order, so where a path comes to rest does not depend on who is faster: one execution a path will do.
+//! Where tokens can be lost it does: then there is one more for each flag, in which its waits come as late as can be.
 //!
 //! What must hold: a path that is reported does hang. That none was found is a sample, not a proof.
 
-use super::program::{Program, Step, StepIndex};
+use super::FlagModel;
+use super::program::{KeyIndex, Program, Step, StepIndex};
 
 /// Paths, and steps on all of them together, that are executed at most.
 const MAX_PATHS: usize = 4_000;
@@ -26,17 +28,17 @@ pub(super) struct Hang {
 }
 
 /// The first path found on which the pipes come to rest with work left, and how many paths were executed.
-pub(super) fn hang(program: &Program) -> (Option<Hang>, usize) {
+pub(super) fn hang(program: &Program, model: FlagModel) -> (Option<Hang>, usize) {
+    let late = if model == FlagModel::Lose { program.keys.len() } else { 0 };
     let mut found = None;
     let (mut paths, mut steps) = (0, 0);
     let mut path = Vec::new();
     walk(program, 0, &mut path, &mut Vec::new(), &mut |path| {
         paths += 1;
-        steps += path.len();
-        let stuck = execute(program, path);
-        if !stuck.is_empty() {
-            found = Some(Hang { path: path.to_vec(), stuck });
-        }
+        steps += path.len() * (1 + late);
+        let ways = std::iter::once(None).chain((0..late).map(Some));
+        let stuck = ways.map(|late| execute(program, path, late)).find(|stuck| !stuck.is_empty());
+        found = stuck.map(|stuck| Hang { path: path.to_vec(), stuck });
         found.is_none() && paths < MAX_PATHS && steps < MAX_STEPS
     });
     (found, paths)
@@ -104,8 +106,9 @@ fn walk(
     true
 }
 
-/// Executes a path with queues of any length until nothing moves. The first stuck step of each pipe that has one.
-fn execute(program: &Program, path: &[StepIndex]) -> Vec<StepIndex> {
+/// Executes a path with queues of any length until nothing moves. The first stuck step of each pipe that has one. If a
+/// flag is given, its waits come late, and a set of a flag that is still set is lost.
+fn execute(program: &Program, path: &[StepIndex], late: Option<KeyIndex>) -> Vec<StepIndex> {
     let mut queues: Vec<Vec<StepIndex>> = vec![Vec::new(); program.pipes.len()];
     let mut next = vec![0usize; program.pipes.len()];
     let mut flags = vec![false; program.keys.len()];
@@ -123,7 +126,7 @@ fn execute(program: &Program, path: &[StepIndex]) -> Vec<StepIndex> {
         if !stops {
             continue;
         }
-        settle(program, &queues, &mut next, &mut flags);
+        settle(program, &queues, &mut next, &mut flags, late);
         let rests = |pipe: usize| next[pipe] < queues[pipe].len();
         let blocked = match program.steps[at] {
             Step::Wait(key) => rests(program.keys[key].dst),
@@ -137,24 +140,37 @@ fn execute(program: &Program, path: &[StepIndex]) -> Vec<StepIndex> {
 }
 
 /// Lets every pipe go as far as it can.
-fn settle(program: &Program, queues: &[Vec<StepIndex>], next: &mut [usize], flags: &mut [bool]) {
+fn settle(
+    program: &Program,
+    queues: &[Vec<StepIndex>],
+    next: &mut [usize],
+    flags: &mut [bool],
+    late: Option<KeyIndex>,
+) {
+    let mut held = late;
     loop {
         let mut moved = false;
         for pipe in 0..queues.len() {
             while let Some(&at) = queues[pipe].get(next[pipe]) {
                 match program.steps[at] {
-                    Step::Set(key) if flags[key] => break,
+                    Step::Set(key) if flags[key] && late.is_none() => break,
                     Step::Set(key) => flags[key] = true,
-                    Step::Wait(key) if !flags[key] => break,
-                    Step::Wait(key) => flags[key] = false,
+                    Step::Wait(key) if !flags[key] || held == Some(key) => break,
+                    Step::Wait(key) => {
+                        flags[key] = false;
+                        // The next one comes late again.
+                        held = late;
+                    }
                     _ => {}
                 }
                 next[pipe] += 1;
                 moved = true;
             }
         }
-        if !moved {
-            return;
+        match held {
+            _ if moved => {}
+            Some(_) => held = None,
+            None => return,
         }
     }
 }

@@ -481,7 +481,7 @@ impl Judge<'_> {
         if !breaks(&protocol) {
             return None;
         }
-        let (hang, paths) = hang::hang(self.program);
+        let (hang, paths) = hang::hang(self.program, self.model);
         let Some(hang) = hang else { return Some(paths) };
         let program = self.program;
         let names: Vec<String> = hang
