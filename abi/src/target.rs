@@ -141,6 +141,8 @@ pub mod entry_flag {
     pub const PARTIAL_WRITE: u32 = 128;
     /// It uses the scratch memory at the end of a space, see [`super::TargetTables::scratch`].
     pub const SCRATCH: u32 = 256;
+    /// It names tiles, and touches none of their bytes.
+    pub const DESCRIPTION: u32 = 512;
 }
 
 /// One operand or result of a table entry.

@@ -265,8 +265,16 @@ fn operation(op: &RawOp, data: &mut TargetData) -> Result<(), Diagnostic> {
             "manual-address" => entry_flag::MANUAL_ADDRESS,
             "partial-write" => entry_flag::PARTIAL_WRITE,
             "scratch" => entry_flag::SCRATCH,
+            "description" => entry_flag::DESCRIPTION,
             _ => {
-                let known = ["explicit-sync", "irregular", "manual-address", "partial-write", "scratch"];
+                let known = [
+                    "description",
+                    "explicit-sync",
+                    "irregular",
+                    "manual-address",
+                    "partial-write",
+                    "scratch",
+                ];
                 return Err(unknown("flag", flag, known));
             }
         };

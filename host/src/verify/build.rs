@@ -12,16 +12,13 @@ use pipewright_abi::kernel::{
 };
 use pipewright_abi::placement::{self, Statement};
 use pipewright_abi::plan::{Anchor, NO_EVENT, SyncPlan};
-use pipewright_abi::target::{Target, pipe_flag, space_flag};
+use pipewright_abi::target::{Target, entry_flag, pipe_flag, space_flag};
 use pipewright_abi::{BlockId, GroupId, NodeId, OpId, PipeId, Range, StrId, TextRange, ValueId};
 
 use super::calls;
 use super::carried::{Carried, Handover, yielded};
 use super::memory::Memory;
 use super::program::{Access, Builder, Fault, Key, Origin, Pipe, Place, Program, Trips};
-
-/// Operations that name a tile but touch only its description, not its bytes.
-const DESCRIPTION_OPS: [&str; 3] = ["pto.set_validshape", "pto.get_validshape", "pto.set_quant_vector"];
 
 /// The programs of a function: one, or one for each kind of core that it has a section for.
 ///
@@ -465,9 +462,27 @@ impl<'a> Maker<'a> {
                 self.builder.opaque();
                 self.builder.assume(format!("`{name}` orders nothing"));
             }
-            _ if DESCRIPTION_OPS.contains(&name) => {}
+            _ if self.is_description(op) => {}
             _ => self.instruction(op, None, self.bystanders.get(&op).copied()),
         }
+        if name == "func.call" && self.is_defined(text("callee")) {
+            // Behind its own full barrier, which it has unless the judgement on it says otherwise.
+            self.builder.barrier(None);
+            self.builder.assume("a called function waits for all pipes before it returns".into());
+        }
+    }
+
+    /// Whether the operation touches no bytes of what it names.
+    fn is_description(&self, op: OpId) -> bool {
+        let entry = self.module.and_then(|m| m.op(op).entry.get());
+        entry.is_some_and(|e| self.target.t.entries[e.index()].flags & entry_flag::DESCRIPTION != 0)
+    }
+
+    /// Whether a function of this name has a body here.
+    fn is_defined(&self, name: &str) -> bool {
+        let Some(module) = self.module else { return false };
+        let mut functions = module.functions().filter(|&f| module.symbol(f) == name);
+        functions.any(|f| module.entry_block(f, 0).is_some())
     }
 
     /// A barrier in the source; one of a pipe that the target does not have orders nothing.

@@ -1,13 +1,17 @@
 //! Puts a barrier of all pipes before and after each operation that runs on no pipe but touches memory that some
-//! instruction touches as well, one of the two writing: scalar access to global memory, calls, collectives.
+//! instruction touches as well, one of the two writing: scalar access to global memory, calls, collectives. And one
+//! before each that signals another core: what it announces must be there.
 //!
 //! Passes that synchronize pipes do not see such operations, so nothing else orders them. What must hold afterwards:
-//! between an instruction and a bystander that conflict there is a barrier on every path. Time: linear in the accesses
-//! and the overlaps of their regions.
+//! between an instruction and a bystander that conflict, and between an instruction and a signal behind it, there is a
+//! barrier on every path. Time: linear in the accesses and the overlaps of their regions.
 
-use pipewright_abi::kernel::{Access, Bystander, Kernel, access_mode};
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipewright_abi::kernel::{Access, Call, Kernel, access_mode};
 use pipewright_abi::plan::Anchor;
-use pipewright_abi::{NodeId, Pass, PassContext, PassError, PassInfo, register_pass};
+use pipewright_abi::target::phase_kind;
+use pipewright_abi::{NodeId, OpId, Pass, PassContext, PassError, PassInfo, register_pass};
 
 /// The pass.
 #[derive(Debug)]
@@ -40,21 +44,33 @@ impl Pass for BystanderBarrier {
                 other != 0 && access.mode != 0 && (other | access.mode) & access_mode::WRITE != 0
             })
         };
-        let conflicts = |bystander: &&Bystander| bystander.accesses.of(kernel.accesses).iter().any(conflicts);
-        // Several between the same two nodes share their barriers: the scalar unit meets them in program order.
-        let mut places: Vec<NodeId> = kernel.bystanders.iter().filter(conflicts).map(|b| b.before).collect();
-        places.dedup();
+        let signals: BTreeSet<OpId> =
+            kernel.calls.iter().filter(|call| publishes(&kernel, call)).map(|call| call.op).collect();
+        // By the node behind: whether a barrier must follow too. Several between the same two nodes share their
+        // barriers: the scalar unit meets them in program order.
+        let mut places: BTreeMap<NodeId, bool> = BTreeMap::new();
+        for bystander in kernel.bystanders {
+            let shares = bystander.accesses.of(kernel.accesses).iter().any(conflicts);
+            if shares || signals.contains(&bystander.op) {
+                *places.entry(bystander.before).or_default() |= shares;
+            }
+        }
         cx.count("places", places.len() as i64);
-        for next in places {
+        for (next, follows) in places {
             if let Some(last) = next.index().checked_sub(1) {
                 cx.add_barrier(all, Anchor::after(NodeId::from_index(last)), NodeId::NONE, 0)?;
             }
-            if next.index() < kernel.nodes.len() {
+            if follows && next.index() < kernel.nodes.len() {
                 cx.add_barrier(all, Anchor::before(next), NodeId::NONE, 0)?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether the call signals another core.
+fn publishes(kernel: &Kernel<'_>, call: &Call) -> bool {
+    call.phases.of(kernel.phases).iter().any(|phase| phase.kind == phase_kind::PUBLISH)
 }
 
 /// For each region how instructions access it.
