@@ -20,7 +20,7 @@ mod widening;
 
 use std::collections::BTreeSet;
 
-use pipewright_abi::kernel::Kernel;
+use pipewright_abi::kernel::{Kernel, node_flag, node_kind};
 use pipewright_abi::plan::{Anchor, NO_EVENT, Position, Role, SyncPlan, scope};
 use pipewright_abi::target::phase_kind;
 use pipewright_abi::{GroupId, NodeId, Pass, PassContext, PassError, PassInfo, PipeId, register_pass};
@@ -61,6 +61,12 @@ impl Pass for EventIdAllocation {
                 false,
                 "leave alone the ids that operations of the kernel use within themselves",
             )
+            .option(
+                "while-pairs",
+                true,
+                "give ids to pairs with an end in a `while` loop too, though its head runs once more than its body; \
+                 without one they become barriers",
+            )
     }
 
     fn run(cx: &mut PassContext<'_>) -> Result<(), PassError> {
@@ -69,6 +75,9 @@ impl Pass for EventIdAllocation {
         let spared = if cx.flag("spare-call-ids") { ids_in_calls(&kernel) } else { BTreeSet::new() };
         let pools = Pools::new(&cx.target(), max_ids, &spared);
         let mut allocation = Allocation::new(&kernel, cx.plan(), pools);
+        if !cx.flag("while-pairs") {
+            allocation.leave_out(&whiles(&kernel));
+        }
         let again = allocation.run(&kernel, cx.plan(), cx.flag("widening"));
         for &(src, dst) in &again {
             let target = cx.target();
@@ -139,6 +148,13 @@ impl Allocation {
         }
     }
 
+    /// Pairs with an end at one of these nodes get no id.
+    fn leave_out(&mut self, nodes: &[bool]) {
+        for pair in &mut self.pairs {
+            *pair = pair.filter(|p| !nodes[p.set_at.index()] && !nodes[p.wait_at.index()]);
+        }
+    }
+
     /// Runs both rounds. Returns the keys of the second.
     fn run(&mut self, kernel: &Kernel<'_>, plan: &SyncPlan, widening: bool) -> BTreeSet<Key> {
         let waits: Vec<GroupId> = kernel
@@ -186,6 +202,19 @@ impl Allocation {
             self.order.push(id);
         }
     }
+}
+
+/// For each node whether it belongs to a `while` loop, begin and end included.
+fn whiles(kernel: &Kernel<'_>) -> Vec<bool> {
+    let mut nodes = vec![false; kernel.nodes.len()];
+    let mut until = 0;
+    for (at, node) in kernel.nodes.iter().enumerate() {
+        if node.kind == node_kind::LOOP_BEGIN && node.flags & node_flag::WHILE != 0 {
+            until = until.max(node.end.index() + 1);
+        }
+        nodes[at] = at < until;
+    }
+    nodes
 }
 
 /// Flags that operations of the kernel set and take within themselves. A pair that has one of them must not be up

@@ -27,8 +27,14 @@ pub(crate) struct Planned {
 
 impl Pipeline {
     pub(crate) fn load(name: &str) -> Self {
+        Self::with(name, &[])
+    }
+
+    /// With options as `--set` gives them.
+    pub(crate) fn with(name: &str, settings: &[&str]) -> Self {
         let unresolved = pipeline::load(name).expect("the pipeline loads");
-        let mut resolved = pipeline::resolve(unresolved, found(), &[]).expect("the pipeline resolves");
+        let settings: Vec<String> = settings.iter().map(|&s| s.to_owned()).collect();
+        let mut resolved = pipeline::resolve(unresolved, found(), &settings).expect("the pipeline resolves");
         resolved.leave_out_emitters();
         let target = target::load(&resolved.target, &[]).expect("the target loads");
         Self { resolved, target }

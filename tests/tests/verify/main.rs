@@ -7,5 +7,6 @@ mod examples;
 mod explorer;
 mod kernels;
 mod mutation;
+mod pipelines;
 mod random;
 mod soundness;

@@ -35,19 +35,23 @@ enum Token {
     End,
 }
 
-struct Genes<'a> {
+pub(crate) struct Genes<'a> {
     left: std::slice::Iter<'a, u16>,
 }
 
-impl Genes<'_> {
-    fn below(&mut self, n: u16) -> usize {
+impl<'a> Genes<'a> {
+    pub(crate) fn new(genes: &'a [u16]) -> Self {
+        Self { left: genes.iter() }
+    }
+
+    pub(crate) fn below(&mut self, n: u16) -> usize {
         usize::from(self.left.next().copied().unwrap_or(0) % n)
     }
 }
 
 /// The program that the numbers stand for.
 pub(crate) fn program(genes: &[u16]) -> Program {
-    let mut genes = Genes { left: genes.iter() };
+    let mut genes = Genes::new(genes);
     let mut tokens = Vec::new();
     let mut budget = 3 + genes.below(6);
     block(&mut genes, &mut tokens, 0, &mut budget);

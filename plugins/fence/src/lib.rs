@@ -1,38 +1,40 @@
-//! Puts a barrier of all pipes before and after each operation that runs on no pipe but touches memory that some
-//! instruction touches as well, one of the two writing: scalar access to global memory, calls, collectives. And one
-//! before each that signals another core: what it announces must be there.
+//! Puts barriers of all pipes where pairs cannot order what must be in order.
 //!
-//! Passes that synchronize pipes do not see such operations, so nothing else orders them. What must hold afterwards:
-//! between an instruction and a bystander that conflict, and between an instruction and a signal behind it, there is a
-//! barrier on every path. Time: linear in the accesses and the overlaps of their regions.
+//! * Before and after each operation that runs on no pipe but touches memory that some instruction touches as well, one of
+//!   the two writing: scalar access to global memory, calls, collectives. Passes that synchronize pipes do not see them.
+//! * Before each operation that signals another core: what it announces must be there.
+//! * At the start of each trip of a `while` loop, and behind it: its head runs once more than its body, which passes that
+//!   take the two for one body do not know.
+//!
+//! What must hold afterwards: between an instruction and a bystander that conflict, between an instruction and a signal
+//! behind it, and between two trips of a `while` loop and what comes behind it, there is a barrier on every path. Time:
+//! linear in the accesses and the overlaps of their regions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pipewright_abi::kernel::{Access, Call, Kernel, access_mode};
+use pipewright_abi::kernel::{Access, Call, Kernel, access_mode, node_flag, node_kind};
 use pipewright_abi::plan::Anchor;
 use pipewright_abi::target::phase_kind;
 use pipewright_abi::{NodeId, OpId, Pass, PassContext, PassError, PassInfo, register_pass};
 
 /// The pass.
 #[derive(Debug)]
-pub struct BystanderBarrier;
+pub struct Fence;
 
-register_pass!(BystanderBarrier);
+register_pass!(Fence);
 
-impl Pass for BystanderBarrier {
-    const NAME: &'static str = "bystander-barrier";
+impl Pass for Fence {
+    const NAME: &'static str = "fence";
 
     fn info() -> PassInfo {
-        PassInfo::new(
-            "Puts barriers around operations that run on no pipe, where they share memory with pipes",
-        )
-        .reads(&["kernel", "hazards", "sync-groups"])
-        .writes(&["barriers"])
+        PassInfo::new("Puts barriers of all pipes where pairs cannot order what must be in order")
+            .reads(&["kernel", "hazards", "sync-groups"])
+            .writes(&["barriers"])
     }
 
     fn run(cx: &mut PassContext<'_>) -> Result<(), PassError> {
         let (kernel, hazards, target) = (cx.kernel(), cx.hazards()?, cx.target());
-        if !kernel.wants_sync() || kernel.bystanders.is_empty() {
+        if !kernel.wants_sync() {
             return Ok(());
         }
         let all =
@@ -54,6 +56,14 @@ impl Pass for BystanderBarrier {
             if shares || signals.contains(&bystander.op) {
                 *places.entry(bystander.before).or_default() |= shares;
             }
+        }
+        let is_while = |&id: &NodeId| {
+            let node = kernel.node(id);
+            node.flags & node_flag::WHILE != 0
+                && matches!(node.kind, node_kind::LOOP_BEGIN | node_kind::LOOP_END)
+        };
+        for node in kernel.node_ids().filter(is_while) {
+            cx.add_barrier(all, Anchor::after(node), NodeId::NONE, 0)?;
         }
         cx.count("places", places.len() as i64);
         for (next, follows) in places {
@@ -98,7 +108,7 @@ mod tests {
         let overlaps = (0..regions).map(|r| Overlap { region: RegionId::from_index(r), flags: 0 }).collect();
         let rows = (0..regions).map(|r| Range::new(r, r + 1)).collect();
         fixture.write_hazards(&HazardData { rows, overlaps });
-        fixture.run::<BystanderBarrier>(&[]).unwrap();
+        fixture.run::<Fence>(&[]).unwrap();
         fixture.skeleton()
     }
 
