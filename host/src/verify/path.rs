@@ -105,7 +105,7 @@ impl Path {
     }
 
     fn steps_of(&self, program: &Program, start: usize) -> Vec<StepIndex> {
-        let leaps = self.pieces.iter().any(|piece| matches!(piece, Piece::Leap { .. }));
+        let leaps = self.pieces[start..].iter().any(|piece| matches!(piece, Piece::Leap { .. }));
         let shape = if leaps { Shape::new(program) } else { Shape::default() };
         let mut steps = Vec::new();
         for piece in &self.pieces[start..] {

@@ -10,9 +10,11 @@
 //! above [`COUNTED_TRIPS`] are not told apart). So what is hit can happen, and what is not hit cannot.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::Hash;
 use std::rc::Rc;
+
+use rustc_hash::FxHashMap as HashMap;
 
 use super::path::{COUNTED_TRIPS, Path, Piece, Shape};
 use super::program::{Program, Step, StepIndex, Trips};
@@ -80,8 +82,8 @@ pub(super) fn walk<P: Property>(
         shape,
         property,
         links: Vec::new(),
-        parts: HashMap::new(),
-        loops: HashMap::new(),
+        parts: HashMap::default(),
+        loops: HashMap::default(),
         work: *work,
     };
     let mut found = Found::new();
@@ -290,6 +292,11 @@ impl<P: Property> Walker<'_, P> {
                 out.push(Thread { state: state.clone(), cost: thread.cost + cost, link, run: end + 1 });
             }
         }
+        if self.shape.loop_start[begin] == begin {
+            // No loop is around this one: nobody comes here again.
+            self.parts.clear();
+            self.loops.clear();
+        }
         self.rest(idle, begin, end + 1, &mut out);
         self.thin_out(&mut out);
         out
@@ -303,7 +310,7 @@ impl<P: Property> Walker<'_, P> {
         }
         let Step::LoopBegin { test, end, trips } = self.program.steps[begin] else { unreachable!("a loop") };
         let counted = trips != Trips::UNKNOWN;
-        let mut tests = Tests { all: Vec::new(), index: HashMap::new(), open: BinaryHeap::new() };
+        let mut tests = Tests { all: Vec::new(), index: HashMap::default(), open: BinaryHeap::new() };
         let mut found = Found::new();
         let mut threads = Vec::new();
         let start = self.link(NOTHING, Part::Piece(Piece::Run { from: begin, to: begin + 1 }));
