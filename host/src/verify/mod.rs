@@ -11,6 +11,7 @@ mod calls;
 mod carried;
 mod flow;
 mod hang;
+mod judge;
 pub mod memory;
 pub mod path;
 pub mod program;
@@ -21,11 +22,10 @@ mod witness;
 
 use std::collections::BTreeMap;
 
-use flow::{SlotKind, Slots, Suspect};
+use judge::{Judged, judge};
 pub use path::COUNTED_TRIPS;
-use path::{First, Path, Shape};
-use program::{Buffer, Fault, Key, Program, Step, StepIndex, UNBOUND};
-use suspects::Found;
+use path::Path;
+use program::{Key, Program, StepIndex};
 pub use witness::{Location, Render};
 
 /// What can be wrong.
@@ -226,21 +226,17 @@ impl Judgement {
     }
 }
 
-/// Findings of one rule in a function that are told; beyond that they are counted.
+/// Findings of one rule and grade in a function that are told; beyond that they are counted.
 const MAX_FINDINGS: usize = 50;
 
 /// Judges a program.
 pub fn verify(program: &Program, model: FlagModel) -> Judgement {
-    let slots = Slots::new(program);
-    let flow = flow::flow(program, &slots);
-    let shape = Shape::new(program);
-    let mut judge = Judge { program, slots, flow, shape, model, findings: Vec::new(), more: BTreeMap::new() };
-    judge.faults();
-    judge.suspects();
-    judge.imbalances();
-    let sampled = judge.deadlock();
+    verify_within(program, model, suspects::work(program))
+}
 
-    let Judge { mut findings, mut more, .. } = judge;
+/// Judges a program with no more than `work` steps of search.
+fn verify_within(program: &Program, model: FlagModel, work: usize) -> Judgement {
+    let Judged { mut findings, mut more, sampled } = judge(program, model, work);
     findings.sort_by_key(|f| (f.second, f.rule, f.first, f.key, std::cmp::Reverse(f.grade), f.memory));
     // Several accesses of one pair of statements are one finding.
     findings.dedup_by(|a, b| (a.rule, a.first, a.second, a.key) == (b.rule, b.first, b.second, b.key));
@@ -257,9 +253,10 @@ pub fn verify(program: &Program, model: FlagModel) -> Judgement {
         };
         (rule, verdict)
     });
-    let mut told = BTreeMap::<Rule, usize>::new();
+    // Each grade for itself: an error is not left out because there are warnings before it.
+    let mut told = BTreeMap::<(Rule, Grade), usize>::new();
     findings.retain(|f| {
-        let told = told.entry(f.rule).or_default();
+        let told = told.entry((f.rule, f.grade)).or_default();
         *told += 1;
         if *told > MAX_FINDINGS {
             *more.entry(f.rule).or_default() += 1;
@@ -269,248 +266,51 @@ pub fn verify(program: &Program, model: FlagModel) -> Judgement {
     Judgement { findings, more, verdicts: verdicts.to_vec() }
 }
 
-struct Judge<'a> {
-    program: &'a Program,
-    slots: Slots,
-    flow: flow::Flow,
-    shape: Shape,
-    model: FlagModel,
-    findings: Vec<Finding>,
-    more: BTreeMap<Rule, usize>,
-}
+#[cfg(test)]
+mod tests {
+    use super::memory::Memory;
+    use super::program::{Access, Builder};
+    use super::*;
 
-impl Judge<'_> {
-    /// Statements that name what the machine does not have.
-    fn faults(&mut self) {
-        let p = self.program;
-        for &(step, fault) in &p.faults {
-            let (rule, grade, key, detail) = match fault {
-                Fault::Missing { src, dst } => {
-                    let detail = format!("the pair {}>{} has no event id", p.pipes[src], p.pipes[dst]);
-                    (Rule::EventId, Grade::Error, None, detail)
-                }
-                Fault::OutOfRange { key, count } => {
-                    let detail = format!("ids are below {count}");
-                    (Rule::EventId, Grade::Error, Some(key), detail)
-                }
-                Fault::Reserved { key } => {
-                    let detail = "the id is reserved: library calls use it within themselves".into();
-                    (Rule::EventId, Grade::Warning, Some(key), detail)
-                }
-                Fault::Ends { key } => {
-                    let detail = "these two pipes share no flag".into();
-                    (Rule::EventId, Grade::Error, Some(key), detail)
-                }
-                Fault::ScalarBarrier => {
-                    let detail = "the scalar pipe takes no barrier: it works in program order".into();
-                    (Rule::BarrierPipe, Grade::Error, None, detail)
-                }
-            };
-            let path = Some(Path::default());
-            self.findings.push(Finding {
-                rule,
-                grade,
-                first: None,
-                later: 0,
-                second: step,
-                key,
-                memory: None,
-                detail,
-                path,
-            });
+    /// What was not decided is told as such: no error, and no proof.
+    #[test]
+    fn a_search_that_is_given_up_leaves_a_rule_undecided() {
+        let mut b = Builder::new("early", &["S", "MTE2", "V"], Some(0));
+        let row = b.memory(Memory::runs(1, 0, [1, 64, 64], false).expect("bytes"), "row");
+        for _ in 0..20 {
+            b.instruction(1, &[Access::new(row, true)]);
+            b.barrier(Some(1));
         }
+        b.instruction(2, &[Access::new(row, false)]);
+        b.barrier(None);
+        let program = b.finish();
+        let judgement = verify_within(&program, FlagModel::Stall, 10);
+        assert_eq!(judgement.verdict(Rule::DataRace), Verdict::Undecided);
+        let [finding] = &judgement.findings[..] else { panic!("{:?}", judgement.findings) };
+        assert_eq!((finding.grade, &finding.path), (Grade::Warning, &None));
+        let render = Render { program: &program, source: "" };
+        assert_eq!(render.message(finding), "not excluded: V may touch row while MTE2 works on it");
+
+        let judgement = verify(&program, FlagModel::Stall);
+        assert_eq!(judgement.verdict(Rule::DataRace), Verdict::Broken);
+        assert_eq!(judgement.worst(), Some(Grade::Error));
     }
 
-    /// What the dataflow could not exclude, as far as it happens on a path.
-    fn suspects(&mut self) {
-        let exit = self.program.steps.len() - 1;
-        let all = suspects::look_for(self.program, &self.shape, &self.slots, &self.flow, MAX_FINDINGS);
-        for (suspect, slot, found) in all {
-            let (second, key) = match suspect {
-                Suspect::Conflict { step, .. } | Suspect::Early { step, .. } => (step, None),
-                Suspect::Reuse { step }
-                | Suspect::DoubleSet { step }
-                | Suspect::EarlyWait { step }
-                | Suspect::Hidden { step } => (step, self.program.key_of(step)),
-                Suspect::Undrained { key } => (exit, Some(key)),
-                Suspect::Unfinished { .. } => (exit, None),
-            };
-            self.confirm(self.rule_of(suspect), found, second, key, slot);
+    /// Fifty warnings of a rule do not hide an error of the same rule behind them.
+    #[test]
+    fn an_error_behind_many_warnings_is_told() {
+        let (mut b, tile) = (Builder::new("many", &["S", "MTE2", "V"], Some(0)), 1);
+        let somewhere = b.memory(Memory::Anywhere { space: tile, accumulator: false }, "");
+        let row = b.memory(Memory::runs(tile, 0, [1, 64, 64], false).expect("bytes"), "");
+        b.instruction(1, &[Access::new(row, true)]);
+        for _ in 0..MAX_FINDINGS + 10 {
+            b.instruction(2, &[Access::new(somewhere, false)]);
         }
-    }
-
-    fn rule_of(&self, suspect: Suspect) -> Rule {
-        match suspect {
-            Suspect::Conflict { step, slot } => {
-                if self.program.pipe_of(step) == Some(self.slots.slots[slot].pipe) {
-                    Rule::MissingBarrier
-                } else {
-                    Rule::DataRace
-                }
-            }
-            Suspect::Reuse { .. } => Rule::FlagReuse,
-            Suspect::Early { .. } => Rule::EarlyPublish,
-            Suspect::Hidden { .. } => Rule::HiddenFlag,
-            // A flag that a call sets and takes itself.
-            Suspect::DoubleSet { step } | Suspect::EarlyWait { step }
-                if self.program.call_of(step).is_some() =>
-            {
-                Rule::HiddenFlag
-            }
-            Suspect::DoubleSet { .. } => Rule::DoubleSet,
-            Suspect::EarlyWait { .. } => Rule::WaitBeforeSet,
-            Suspect::Undrained { .. } => Rule::UndrainedFlag,
-            Suspect::Unfinished { .. } => Rule::UnfinishedWork,
-        }
-    }
-
-    fn confirm(
-        &mut self,
-        rule: Rule,
-        found: Found,
-        second: StepIndex,
-        key: Option<usize>,
-        slot: Option<usize>,
-    ) {
-        let program = self.program;
-        let is_first = |step: StepIndex, buffers: &[Buffer]| match (slot, key) {
-            _ if program.in_call_order(step, second) => false,
-            (Some(slot), _) => {
-                self.slots.of(step).contains(&slot)
-                    && suspects::is_in_slot(program, step, self.slots.slots[slot], buffers)
-            }
-            (None, Some(key)) if rule == Rule::WaitBeforeSet => program.steps[step] == Step::Wait(key),
-            (None, Some(key)) if rule == Rule::HiddenFlag => {
-                matches!(program.steps[step], Step::Set(k) | Step::Wait(k) if k == key)
-            }
-            (None, Some(key)) => program.steps[step] == Step::Set(key),
-            _ => false,
-        };
-        let mut buffers = vec![UNBOUND; program.carried];
-        let (path, first) = match found {
-            Found::On(path) => {
-                let first = path.last(program, &mut buffers, is_first);
-                (Some(path), first)
-            }
-            Found::Somewhere => {
-                *self.more.entry(rule).or_default() += 1;
-                return;
-            }
-            Found::Undecided => {
-                let mut all = (0..second).rev().chain(second..program.steps.len());
-                (None, all.find(|&step| is_first(step, &[])).map(|step| First { step, later: 0 }))
-            }
-        };
-        let memory = slot.and_then(|slot| match self.slots.slots[slot].what {
-            SlotKind::Access { memory, write } => {
-                let theirs = &program.memories[memory];
-                let touches = |a: &&program::Access| program.memories[a.memory].overlaps(theirs);
-                let happens = |a: &&program::Access| path.is_none() || a.happens(&buffers);
-                let mine = program.accesses_of(second).iter().filter(touches).filter(happens);
-                // Of several accesses the one that makes it a conflict for sure.
-                let mine = mine.max_by_key(|a| (a.write || write, a.write))?;
-                Some([memory, mine.memory])
-            }
-            _ => None,
-        });
-        let assumed = memory.is_some_and(|[a, b]| program.memories[a].is_assumed(&program.memories[b]));
-        let settled =
-            rule == Rule::MissingBarrier && memory.is_some_and(|[a, b]| a == b && program.is_settled(a));
-        let detail = if settled {
-            "the accumulator is so large that the first is done in time".into()
-        } else if assumed {
-            "an address is not known, so an overlap is assumed".into()
-        } else {
-            String::new()
-        };
-        let grade = match rule {
-            Rule::FlagReuse if self.model == FlagModel::Stall => Grade::Warning,
-            Rule::UnfinishedWork => Grade::Advice,
-            _ if settled => Grade::Advice,
-            // What a signal that goes with a pipe announces, only its author knows.
-            Rule::EarlyPublish if program.pipe_of(second) != program.scalar => Grade::Warning,
-            _ if assumed || path.is_none() => Grade::Warning,
-            _ => Grade::Error,
-        };
-        let key = key.map(|k| program.keys[k]);
-        let (first, later) = first.map_or((None, 0), |f| (Some(f.step), f.later));
-        self.findings.push(Finding { rule, grade, first, later, second, key, memory, detail, path });
-    }
-
-    fn imbalances(&mut self) {
-        for found in balance::unbalanced(self.program) {
-            let net = found.net.map(|n| n.map_or("a varying number of".into(), |n| format!("{n:+}")));
-            let is_loop = matches!(self.program.steps[found.construct], Step::LoopBegin { .. });
-            let detail = if is_loop {
-                format!("each trip changes it by {} tokens", net[0])
-            } else {
-                format!("the then part changes it by {} tokens, the else part by {}", net[0], net[1])
-            };
-            let key = Some(self.program.keys[found.key]);
-            let path = Some(self.shape.path_to(self.program, found.construct));
-            let (rule, grade) = (Rule::UnbalancedPath, Grade::Error);
-            self.findings.push(Finding {
-                rule,
-                grade,
-                first: None,
-                later: 0,
-                second: found.construct,
-                key,
-                memory: None,
-                detail,
-                path,
-            });
-        }
-    }
-
-    /// Looks for a deadlock where one is possible. The number of paths executed, if that is all that is known.
-    fn deadlock(&mut self) -> Option<usize> {
-        let breaks = |rules: &[Rule]| self.findings.iter().any(|f| rules.contains(&f.rule));
-        let protocol = [Rule::DoubleSet, Rule::WaitBeforeSet, Rule::HiddenFlag];
-        let losing = [Rule::FlagReuse, Rule::DoubleSet, Rule::HiddenFlag];
-        let loses = self.model == FlagModel::Lose && breaks(&losing);
-        if loses {
-            let lost = |f: &&Finding| losing.contains(&f.rule);
-            let lost: Vec<Finding> = self.findings.iter().filter(lost).cloned().collect();
-            for finding in lost {
-                let detail = "a set of a flag that is still set is lost, and a later wait hangs".into();
-                self.findings.push(Finding { rule: Rule::Deadlock, grade: Grade::Error, detail, ..finding });
-            }
-            return None;
-        }
-        if !breaks(&protocol) {
-            return None;
-        }
-        let (hang, paths) = hang::hang(self.program, self.model);
-        let Some(hang) = hang else { return Some(paths) };
-        let program = self.program;
-        let names: Vec<String> = hang
-            .stuck
-            .iter()
-            .filter_map(|&step| match program.steps[step] {
-                Step::Set(key) => Some(format!(
-                    "{} at a set of {}",
-                    program.pipes[program.keys[key].src],
-                    program.key_name(program.keys[key])
-                )),
-                Step::Wait(key) => Some(format!(
-                    "{} at a wait for {}",
-                    program.pipes[program.keys[key].dst],
-                    program.key_name(program.keys[key])
-                )),
-                _ => None,
-            })
-            .collect();
-        let detail = format!("stuck: {}", names.join(", "));
-        let second = hang.stuck[0];
-        let key = match program.steps[second] {
-            Step::Set(key) | Step::Wait(key) => Some(program.keys[key]),
-            _ => None,
-        };
-        let first = hang.stuck.get(1).copied();
-        let (rule, grade, path) = (Rule::Deadlock, Grade::Error, Some(Path::of(&hang.path)));
-        let later = 0;
-        self.findings.push(Finding { rule, grade, first, later, second, key, memory: None, detail, path });
-        None
+        b.instruction(2, &[Access::new(row, false)]);
+        b.barrier(None);
+        let judgement = verify(&b.finish(), FlagModel::Stall);
+        assert_eq!(judgement.worst(), Some(Grade::Error));
+        assert_eq!(judgement.findings.len(), MAX_FINDINGS + 1);
+        assert_eq!(judgement.more[&Rule::DataRace], 10);
     }
 }

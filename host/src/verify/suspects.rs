@@ -11,9 +11,11 @@ use super::path::{Path, Shape};
 use super::program::{Buffer, Pipe, Program, Step, StepIndex, UNBOUND};
 use super::search::{Hits, Outcome, Property, walk};
 
-/// Steps executed for one function before the rest of its suspects stay undecided: so many, and so many times its
-/// own steps.
-const WORK: (usize, usize) = (20_000_000, 400);
+/// Steps that are executed for one function before the rest of its suspects stay undecided: so many, and so many times
+/// its own steps.
+pub(super) fn work(program: &Program) -> usize {
+    program.steps.len().saturating_mul(400).saturating_add(20_000_000)
+}
 
 /// Where suspects were looked for.
 #[derive(Debug)]
@@ -35,14 +37,16 @@ enum Subject {
     Inside(usize, StepIndex),
 }
 
-/// All suspects that happen on some path or may do so, with the slot that is pending, if one is. Of each slot and flag
-/// the first `shown` are given a path.
+/// All suspects that happen on some path or may do so, with the slot that is pending, if one is. No more than `work` steps
+/// are executed. Of each flag the first `shown` are given a path: what goes wrong with a flag is an error wherever it
+/// does, so the others need none.
 pub(super) fn look_for(
     program: &Program,
     shape: &Shape,
     slots: &Slots,
     flow: &Flow,
     shown: usize,
+    mut work: usize,
 ) -> Vec<(Suspect, Option<usize>, Found)> {
     let exit = program.steps.len() - 1;
     let mut subjects: BTreeMap<Subject, Vec<(StepIndex, Suspect)>> = BTreeMap::new();
@@ -70,23 +74,26 @@ pub(super) fn look_for(
         }
     }
     let of_key = steps_of_keys(program);
-    let mut work = WORK.0.saturating_add(WORK.1.saturating_mul(program.steps.len()));
     let mut all = Vec::new();
     let is_bind = |&at: &StepIndex| matches!(program.steps[at], Step::Bind { .. });
     let binds: Vec<StepIndex> = (0..program.steps.len()).filter(is_bind).collect();
     for (subject, mut suspects) in subjects {
         suspects.sort_unstable();
         let targets: Vec<StepIndex> = suspects.iter().map(|&(step, _)| step).collect();
-        let (hits, slot) = match subject {
-            _ if work == 0 => (Hits { gave_up: true, ..Hits::default() }, None),
+        let slot = match subject {
+            Subject::Slot(slot) | Subject::Inside(slot, _) => Some(slot),
+            Subject::Key(_) => None,
+        };
+        let hits = match subject {
+            _ if work == 0 => Hits { gave_up: true, ..Hits::default() },
             Subject::Slot(slot) | Subject::Inside(slot, _) => {
                 let pending = Pending::new(program, shape, slots, flow, slot, &targets, &binds);
                 let start = Past { track: None, buffers: vec![UNBOUND; program.carried].into_boxed_slice() };
-                (walk(program, shape, &pending, start, &mut work, shown), Some(slot))
+                walk(program, shape, &pending, start, &mut work, usize::MAX)
             }
             Subject::Key(key) => {
                 let tokens = Tokens { program, shape, steps: &of_key[key], targets: &targets };
-                (walk(program, shape, &tokens, 0, &mut work, shown), None)
+                walk(program, shape, &tokens, 0, &mut work, shown)
             }
         };
         for (step, suspect) in suspects {
