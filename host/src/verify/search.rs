@@ -210,10 +210,12 @@ impl<P: Property> Walker<'_, P> {
     }
 
     /// Leaves out what another thread covers that is no longer.
-    fn thin_out(&self, threads: &mut Vec<Thread<P::State>>) {
+    fn thin_out(&mut self, threads: &mut Vec<Thread<P::State>>) {
         threads.sort_by_key(|t| t.cost);
         let mut kept: Vec<Thread<P::State>> = Vec::with_capacity(threads.len());
         for thread in threads.drain(..) {
+            // Of few states this is nothing; of very many it would be all.
+            self.work = self.work.saturating_sub(kept.len() / 8);
             if !kept.iter().any(|k| self.property.covers(&k.state, &thread.state)) {
                 kept.push(thread);
             }

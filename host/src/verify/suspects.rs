@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::flow::{Flow, Slot, SlotKind, Slots, Suspect, conflict};
 use super::path::{Path, Shape};
-use super::program::{Buffer, Pipe, Program, Step, StepIndex, UNBOUND};
+use super::program::{Buffer, Pipe, Program, Source, Step, StepIndex, UNBOUND};
 use super::search::{Hits, Outcome, Property, walk};
 
 /// Steps that are executed for one function before the rest of its suspects stay undecided: so many, and so many times
@@ -88,7 +88,7 @@ pub(super) fn look_for(
             _ if work == 0 => Hits { gave_up: true, ..Hits::default() },
             Subject::Slot(slot) | Subject::Inside(slot, _) => {
                 let pending = Pending::new(program, shape, slots, flow, slot, &targets, &binds);
-                let start = Past { track: None, buffers: vec![UNBOUND; program.carried].into_boxed_slice() };
+                let start = pending.start();
                 walk(program, shape, &pending, start, &mut work, usize::MAX)
             }
             Subject::Key(key) => {
@@ -142,6 +142,8 @@ struct Pending<'a> {
     slot: Slot,
     /// Steps that start an execution.
     starts: Cow<'a, [StepIndex]>,
+    /// Carried tiles that matter. If none does, past states know nothing of any.
+    tiles: Vec<bool>,
     /// Steps that change what carried tiles stand for.
     binds: &'a [StepIndex],
     /// Ascending, as everywhere here.
@@ -200,7 +202,26 @@ impl<'a> Pending<'a> {
             }
             _ => Cow::Borrowed(all),
         };
-        Self { program, shape, flow, slot, starts, binds, targets, viewers }
+        let tiles = tiles_of(program, starts.iter().chain(targets));
+        let binds = if tiles.contains(&true) { binds } else { &[] };
+        Self { program, shape, flow, slot, starts, tiles, binds, targets, viewers }
+    }
+
+    /// The past at the program's start.
+    fn start(&self) -> Past {
+        let tiles = if self.tiles.contains(&true) { self.tiles.len() } else { 0 };
+        Past { track: None, buffers: vec![UNBOUND; tiles].into_boxed_slice() }
+    }
+
+    fn rebind(&self, at: StepIndex, buffers: &mut [Buffer]) {
+        if !buffers.is_empty() {
+            self.program.rebind(at, buffers);
+            buffers
+                .iter_mut()
+                .zip(&self.tiles)
+                .filter(|(_, matters)| !**matters)
+                .for_each(|(b, _)| *b = UNBOUND);
+        }
     }
 
     /// Whether the step, which may start an execution, does so while the carried tiles stand for these buffers.
@@ -284,7 +305,7 @@ impl Property for Pending<'_> {
 
     fn step(&self, at: StepIndex, state: &mut Past) -> Outcome<Past> {
         let starts = self.starts.binary_search(&at).is_ok() && self.starts_at(at, &state.buffers);
-        self.program.rebind(at, &mut state.buffers);
+        self.rebind(at, &mut state.buffers);
         let Some(track) = &mut state.track else {
             let words = (self.program.pipes.len() + self.program.keys.len()).div_ceil(64);
             let fresh = || Some(vec![u64::MAX; words].into_boxed_slice());
@@ -305,6 +326,28 @@ impl Property for Pending<'_> {
             _ => false,
         };
         covers && state.buffers == other.buffers
+    }
+}
+
+/// The carried tiles that decide what these steps access, and those that hand their buffers on to them.
+fn tiles_of<'a>(program: &Program, steps: impl Iterator<Item = &'a StepIndex>) -> Vec<bool> {
+    let mut tiles = vec![false; program.carried];
+    if tiles.is_empty() {
+        return tiles;
+    }
+    for choice in steps.flat_map(|&step| program.accesses_of(step)).filter_map(|access| access.only) {
+        tiles[choice.tile] = true;
+    }
+    loop {
+        let before = tiles.clone();
+        for binding in &program.bindings {
+            if let Source::Tile(from) = binding.source {
+                tiles[from] |= tiles[binding.tile];
+            }
+        }
+        if tiles == before {
+            return tiles;
+        }
     }
 }
 
