@@ -83,6 +83,11 @@ impl<'a> Render<'a> {
         if details.is_empty() { what } else { format!("{what} ({details})") }
     }
 
+    /// `line 12`, or what the step is.
+    fn place(&self, step: StepIndex) -> String {
+        self.location(step).map_or_else(|| self.step(step), |l| format!("line {}", l.line))
+    }
+
     /// The finding in one sentence.
     pub fn message(&self, finding: &Finding) -> String {
         let program = self.program;
@@ -180,10 +185,7 @@ impl<'a> Render<'a> {
         let path: &[StepIndex] = &path.telling_steps().collect::<Vec<_>>();
         let mut out: Vec<String> = Vec::new();
         let mut open: Vec<(StepIndex, usize)> = Vec::new();
-        let place = |step: StepIndex| match self.location(step) {
-            Some(l) => format!("line {}", l.line),
-            None => self.step(step),
-        };
+        let place = |step| self.place(step);
         for (i, &step) in path.iter().enumerate() {
             match self.program.steps[step] {
                 Step::IfBegin { middle, .. } => {
@@ -300,7 +302,11 @@ impl<'a> Render<'a> {
         let mut help = String::new();
         let name = &self.program.name;
         if !name.is_empty() {
-            _ = writeln!(help, "in function `{name}`");
+            let around = self.program.context(finding.second).into_iter().map(|begin| {
+                let is_loop = matches!(self.program.steps[begin], Step::LoopBegin { .. });
+                format!(", in the {} at {}", if is_loop { "loop" } else { "branch" }, self.place(begin))
+            });
+            _ = writeln!(help, "in function `{name}`{}", around.collect::<String>());
         }
         if !finding.detail.is_empty() && finding.memory.is_some() {
             _ = writeln!(help, "note: {}", finding.detail);
