@@ -24,7 +24,7 @@ use pipewright_abi::kernel::{Kernel, node_flag, node_kind};
 use pipewright_abi::plan::{Anchor, NO_EVENT, Position, Role, SyncPlan, scope};
 use pipewright_abi::target::phase_kind;
 use pipewright_abi::{GroupId, NodeId, Pass, PassContext, PassError, PassInfo, PipeId, register_pass};
-use pools::{Interval, Pools};
+use pools::{Interval, Pools, Reuse};
 
 /// An ordered pair of pipes.
 type Key = (PipeId, PipeId);
@@ -56,6 +56,11 @@ impl Pass for EventIdAllocation {
                 true,
                 "a pair without id may reuse the flag of an earlier pair of the same buffers",
             )
+            .choice(
+                "reuse",
+                &["lowest", "longest-free"],
+                "which of the ids that are free again a pair gets when all were taken once",
+            )
             .option(
                 "spare-call-ids",
                 false,
@@ -73,7 +78,8 @@ impl Pass for EventIdAllocation {
         let kernel = cx.kernel();
         let max_ids = usize::try_from(cx.int("max-ids")).unwrap_or(0);
         let spared = if cx.flag("spare-call-ids") { ids_in_calls(&kernel) } else { BTreeSet::new() };
-        let pools = Pools::new(&cx.target(), max_ids, &spared);
+        let reuse = if cx.text("reuse") == "lowest" { Reuse::Lowest } else { Reuse::LongestFree };
+        let pools = Pools::new(&cx.target(), max_ids, reuse, &spared);
         let mut allocation = Allocation::new(&kernel, cx.plan(), pools);
         if !cx.flag("while-pairs") {
             allocation.leave_out(&whiles(&kernel));

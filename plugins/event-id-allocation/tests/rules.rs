@@ -48,6 +48,20 @@ fn ids_go_out_in_the_order_of_the_waits_and_unused_ones_first() {
 }
 
 #[test]
+fn an_id_that_was_used_before_is_the_lowest_or_the_one_that_rested_longest() {
+    for (reuse, last) in [("lowest", 0), ("longest-free", 1)] {
+        let mut fixture = row(12);
+        for (set, wait) in [(0, 2), (3, 5), (6, 8), (9, 11)] {
+            pair(&mut fixture, set, wait, 0);
+        }
+        let options = [("max-ids", 2.into()), ("reuse", reuse.into()), ("widening", false.into())];
+        fixture.run::<EventIdAllocation>(&options).unwrap();
+        // At the third pair id 0 has been free for longer; at the fourth one, id 1.
+        assert_eq!(ids(&fixture), [Some(0), Some(1), Some(0), Some(last)], "{reuse}");
+    }
+}
+
+#[test]
 fn ids_that_calls_use_are_spared_if_that_is_wanted() {
     for (spare, expected) in [(false, [Some(0), Some(1)]), (true, [Some(1), Some(3)])] {
         let mut fixture = row(4);
