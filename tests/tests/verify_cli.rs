@@ -109,6 +109,12 @@ fn broken() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// The body that breaks a rule.
+fn breaking(rule: &str) -> String {
+    let found = broken().into_iter().find(|(name, _)| *name == rule);
+    found.unwrap_or_else(|| panic!("nothing breaks {rule}")).1
+}
+
 #[test]
 fn every_rule_has_a_finding_that_can_be_followed() {
     for (rule, body) in broken() {
@@ -138,7 +144,7 @@ fn what_is_right_is_proved() {
 
 #[test]
 fn the_flag_model_decides_how_bad_reuse_is() {
-    let (_, body) = broken().swap_remove(1);
+    let body = breaking("flag-reuse");
     let grades = |more: &[&str]| -> Vec<(String, String)> {
         let run = verify(&body, &[&["--format", "json"], more].concat());
         let text = |f: &Value, field: &str| f[field].as_str().unwrap_or_default().to_owned();
@@ -161,7 +167,7 @@ fn the_flag_model_decides_how_bad_reuse_is() {
 
 #[test]
 fn a_judgement_is_data_for_programs() {
-    let (_, body) = broken().swap_remove(6);
+    let body = breaking("data-race");
     insta::assert_snapshot!("json", verify(&body, &["--format", "json"]).stdout);
     let run = verify(&body, &["--format", "sarif"]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(1), ""));
@@ -208,7 +214,7 @@ fn folders_and_files_are_judged_in_order_and_what_cannot_be_read_is_told() {
 
 #[test]
 fn compile_writes_nothing_for_a_kernel_with_errors_unless_they_are_allowed() {
-    let (_, body) = broken().swap_remove(6);
+    let body = breaking("data-race");
     let sandbox = Sandbox::with(&[("k.pto", &kernel(&body))]);
     // The default pipeline verifies by itself.
     let said = sandbox.refused(["compile", "k.pto", "-o", "k.cpp"]);
@@ -232,7 +238,7 @@ fn compile_writes_nothing_for_a_kernel_with_errors_unless_they_are_allowed() {
 
 #[test]
 fn warnings_are_told_and_do_not_keep_a_kernel_from_being_written() {
-    let (_, body) = broken().swap_remove(1);
+    let body = breaking("flag-reuse");
     let sandbox = Sandbox::with(&[("k.pto", &kernel(&body))]);
     let run = sandbox.run(["compile", "k.pto", "-o", "k.cpp"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);

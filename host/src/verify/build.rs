@@ -189,8 +189,11 @@ impl Walk<'_> {
 
     fn hand_over(&mut self, to: impl IntoIterator<Item = ValueId>, from: impl IntoIterator<Item = ValueId>) {
         let Some(module) = self.module else { return };
-        self.push(What::Handover(self.handovers.len()));
-        self.handovers.push(Handover::new(module, to, from));
+        let handover = Handover::new(module, to, from);
+        if !handover.is_empty() {
+            self.push(What::Handover(self.handovers.len()));
+            self.handovers.push(handover);
+        }
     }
 
     fn bodies(&mut self, op: OpId, nodes: &HashMap<OpId, Vec<NodeId>>) {

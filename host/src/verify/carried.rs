@@ -18,6 +18,11 @@ use super::program::{Binding, Buffer, Choice, Source};
 pub(super) struct Handover(Vec<(ValueId, ValueId)>);
 
 impl Handover {
+    /// Whether nothing is taken over.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The values `to` take over from the values `from`, as far as both are tiles.
     pub(super) fn new(
         module: &Module<'_>,

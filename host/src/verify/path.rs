@@ -74,23 +74,15 @@ impl Path {
     /// The steps from an execution of `first` before the path's last step on: the last one but `later` of them. All if
     /// the path does not tell it.
     pub fn steps_since(&self, program: &Program, first: StepIndex, later: usize) -> Vec<StepIndex> {
-        if later > 0 {
-            let mut steps = self.steps(program);
-            let before = &steps[..steps.len().saturating_sub(1)];
-            let at = before.iter().enumerate().rev().filter(|(_, step)| **step == first).nth(later);
-            steps.drain(..at.map_or(0, |(at, _)| at));
-            return steps;
-        }
-
         let last = self.pieces.len().saturating_sub(1);
+        // A run has no step twice.
         let holds = |&index: &usize| match self.pieces[index] {
             Piece::Run { from, to } => (from..to - usize::from(index == last)).contains(&first),
             Piece::Leap { .. } => false,
         };
-        let start = (0..self.pieces.len()).rev().find(holds).unwrap_or(0);
+        let start = (0..self.pieces.len()).rev().filter(holds).nth(later).unwrap_or(0);
         let mut steps = self.steps_of(program, start);
-        let before = &steps[..steps.len().saturating_sub(1)];
-        if let Some(at) = before.iter().rposition(|&step| step == first) {
+        if let Some(at) = steps.iter().position(|&step| step == first) {
             steps.drain(..at);
         }
         steps

@@ -5,6 +5,7 @@
 //! * Before each operation that signals another core: what it announces must be there.
 //! * At the start of each trip of a `while` loop, and behind it: its head runs once more than its body, which passes that
 //!   take the two for one body do not know.
+//! * Before the return of a function of one instruction, which other passes leave alone.
 //!
 //! What must hold afterwards: between an instruction and a bystander that conflict, between an instruction and a signal
 //! behind it, and between two trips of a `while` loop and what comes behind it, there is a barrier on every path. Time:
@@ -12,8 +13,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pipewright_abi::kernel::{Access, Call, Kernel, access_mode, node_flag, node_kind};
-use pipewright_abi::plan::Anchor;
+use pipewright_abi::kernel::{Access, Call, Kernel, access_mode, kernel_flag, node_flag, node_kind};
+use pipewright_abi::plan::{Anchor, group_flag};
 use pipewright_abi::target::phase_kind;
 use pipewright_abi::{NodeId, OpId, Pass, PassContext, PassError, PassInfo, register_pass};
 
@@ -34,7 +35,7 @@ impl Pass for Fence {
 
     fn run(cx: &mut PassContext<'_>) -> Result<(), PassError> {
         let (kernel, hazards, target) = (cx.kernel(), cx.hazards()?, cx.target());
-        if !kernel.wants_sync() {
+        if kernel.flags() & kernel_flag::EXPLICIT_SYNC != 0 {
             return Ok(());
         }
         let all =
@@ -62,17 +63,21 @@ impl Pass for Fence {
             node.flags & node_flag::WHILE != 0
                 && matches!(node.kind, node_kind::LOOP_BEGIN | node_kind::LOOP_END)
         };
-        for node in kernel.node_ids().filter(is_while) {
-            cx.add_barrier(all, Anchor::after(node), NodeId::NONE, 0)?;
-        }
-        cx.count("places", places.len() as i64);
+        let mut anchors: Vec<(Anchor, u32)> =
+            kernel.node_ids().filter(is_while).map(|node| (Anchor::after(node), 0)).collect();
         for (next, follows) in places {
-            if let Some(last) = next.index().checked_sub(1) {
-                cx.add_barrier(all, Anchor::after(NodeId::from_index(last)), NodeId::NONE, 0)?;
-            }
+            let last = next.index().checked_sub(1).map(NodeId::from_index);
+            anchors.extend(last.map(|last| (Anchor::after(last), 0)));
             if follows && next.index() < kernel.nodes.len() {
-                cx.add_barrier(all, Anchor::before(next), NodeId::NONE, 0)?;
+                anchors.push((Anchor::before(next), 0));
             }
+        }
+        if kernel.nodes.len() == 1 {
+            anchors.push((Anchor::after(NodeId(0)), group_flag::TAIL));
+        }
+        cx.count("barriers", anchors.len() as i64);
+        for (anchor, flags) in anchors {
+            cx.add_barrier(all, anchor, NodeId::NONE, flags)?;
         }
         Ok(())
     }
@@ -98,18 +103,23 @@ fn modes(kernel: &Kernel<'_>) -> Vec<u32> {
 mod tests {
     use super::*;
     use pipewright_abi::hazard::{HazardData, Overlap};
+    use pipewright_abi::kernel::{KernelData, Phase};
     use pipewright_abi::testing::{Fixture, KernelBuilder};
     use pipewright_abi::{Range, RegionId};
 
     fn skeleton(k: KernelBuilder) -> String {
-        let mut fixture = Fixture::new(k.finish());
+        fenced(k.finish()).skeleton()
+    }
+
+    fn fenced(kernel: KernelData) -> Fixture {
+        let mut fixture = Fixture::new(kernel);
         // Each region overlaps itself alone.
         let regions = fixture.kernel.regions.len();
         let overlaps = (0..regions).map(|r| Overlap { region: RegionId::from_index(r), flags: 0 }).collect();
         let rows = (0..regions).map(|r| Range::new(r, r + 1)).collect();
         fixture.write_hazards(&HazardData { rows, overlaps });
         fixture.run::<Fence>(&[]).unwrap();
-        fixture.skeleton()
+        fixture
     }
 
     #[test]
@@ -144,5 +154,52 @@ mod tests {
         });
         k.instr("V", &[tile], &[tile]);
         assert_eq!(skeleton(k), "loop n0\n  bar ALL\n  bar ALL\n  MTE3 n1\nend n2\nV n3\n");
+    }
+
+    #[test]
+    fn a_signal_waits_for_what_it_announces_and_holds_nothing_behind_it() {
+        let mut k = KernelBuilder::new();
+        let (tile, out, word) = (k.tile(0), k.parameter(0), k.parameter(1));
+        k.instr("MTE3", &[tile], &[out]);
+        k.bystander(&[], &[word]);
+        k.instr("V", &[tile], &[tile]);
+        let mut kernel = k.finish();
+        kernel.phases = vec![Phase { kind: phase_kind::PUBLISH, ..Default::default() }];
+        kernel.calls = vec![Call { op: kernel.bystanders[0].op, phases: Range::new(0, 1) }];
+        assert_eq!(fenced(kernel).skeleton(), "MTE3 n0\nbar ALL\nV n1\n");
+    }
+
+    #[test]
+    fn each_trip_of_a_while_loop_starts_with_a_barrier_and_so_does_what_follows() {
+        let mut k = KernelBuilder::new();
+        let tile = k.tile(0);
+        k.repeat(|k| _ = k.instr("V", &[tile], &[tile]));
+        k.instr("V", &[tile], &[tile]);
+        let counted = k.finish();
+        let mut kernel = counted.clone();
+        kernel.nodes.iter_mut().for_each(|node| {
+            if matches!(node.kind, node_kind::LOOP_BEGIN | node_kind::LOOP_END) {
+                node.flags |= node_flag::WHILE;
+            }
+        });
+        assert_eq!(fenced(kernel).skeleton(), "loop n0\n  bar ALL\n  V n1\nend n2\nbar ALL\nV n3\n");
+        assert_eq!(fenced(counted).skeleton(), "loop n0\n  V n1\nend n2\nV n3\n");
+    }
+
+    #[test]
+    fn one_instruction_is_waited_for_and_flags_of_the_source_are_left_alone() {
+        let store = || {
+            let mut k = KernelBuilder::new();
+            let (tile, out) = (k.tile(0), k.parameter(0));
+            k.instr("MTE3", &[tile], &[out]);
+            k.bystander(&[out], &[]);
+            k
+        };
+        let fixture = fenced(store().finish());
+        assert_eq!(fixture.skeleton(), "MTE3 n0\nbar ALL\nbar ALL (tail)\n");
+        assert_eq!(fixture.statistic("barriers"), 2);
+        let mut explicit = store();
+        explicit.explicit_sync();
+        assert_eq!(skeleton(explicit), "MTE3 n0\n");
     }
 }

@@ -159,21 +159,24 @@ impl Writer<'_> {
     }
 }
 
-/// Calls `test` with random kernels, the same ones with every run.
-fn on_random_kernels(cases: u32, seed: u8, test: impl Fn(&str) -> Result<(), TestCaseError>) {
+/// Calls `test` with random kernels.
+fn on_random_kernels(cases: u32, rng: TestRng, test: impl Fn(&str) -> Result<(), TestCaseError>) {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 5_000, ..Config::default() };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let genes = prop::collection::vec(any::<u16>(), 10..120);
     TestRunner::new_with_rng(config, rng)
         .run(&genes, |genes| test(&kernel(&genes)))
         .unwrap_or_else(|e| panic!("{e}"));
 }
 
-#[test]
-fn what_the_default_pipeline_makes_is_right() {
+/// The same kernels with every run.
+fn fixed(seed: u8) -> TestRng {
+    TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32])
+}
+
+fn default_pipeline_on(cases: u32, rng: impl Fn(u8) -> TestRng) {
     for (settings, seed) in [(&[][..], 1), (&["event-id-allocation.max-ids=2"], 2)] {
         let pipeline = Pipeline::with("a3", settings);
-        on_random_kernels(1_500, seed, |text| {
+        on_random_kernels(cases, rng(seed), |text| {
             let planned =
                 pipeline.plan(text).ok_or_else(|| TestCaseError::fail(format!("refused\n{text}")))?;
             for (_, judgement) in judged(&planned) {
@@ -187,11 +190,22 @@ fn what_the_default_pipeline_makes_is_right() {
 }
 
 #[test]
+fn what_the_default_pipeline_makes_is_right() {
+    default_pipeline_on(1_500, fixed);
+}
+
+#[test]
+#[ignore = "takes minutes: 60,000 kernels, other ones with every run"]
+fn what_the_default_pipeline_makes_is_right_at_length() {
+    default_pipeline_on(30_000, |_| TestRunner::new(Config::default()).new_rng());
+}
+
+#[test]
 fn what_the_reference_gets_wrong_the_explorer_sees() {
     for (name, seed) in [("a3-reference", 3), ("a3-reference-push-back", 4)] {
         let pipeline = Pipeline::with(name, &[]);
         let found = std::cell::RefCell::new(BTreeMap::<Rule, usize>::new());
-        on_random_kernels(500, seed, |text| {
+        on_random_kernels(500, fixed(seed), |text| {
             let planned =
                 pipeline.plan(text).ok_or_else(|| TestCaseError::fail(format!("refused\n{text}")))?;
             for (program, judgement) in judged(&planned) {
