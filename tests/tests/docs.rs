@@ -33,7 +33,7 @@ fn problem(named: &str) -> Option<String> {
     // A property in `proptest!` has its arguments behind the name.
     let is_it =
         |line: &&str| line.strip_prefix("fn ").is_some_and(|rest| rest.starts_with(&format!("{test}(")));
-    let Some(at) = lines.iter().position(|line| is_it(&line)) else {
+    let Some(at) = lines.iter().position(is_it) else {
         return Some("there is no such function in the file".into());
     };
     let attributes = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
