@@ -21,6 +21,7 @@ pub mod pass;
 pub mod placement;
 pub mod plan;
 pub mod plugin;
+pub mod sync;
 pub mod target;
 pub mod testing;
 

@@ -24,10 +24,10 @@ use crate::target::Target;
 use crate::{NodeId, Range, StrId, TextRange};
 
 /// Version of the boundary, major and minor. A host loads plugins of its own major and of its own or an older minor.
-pub const ABI_VERSION: (u32, u32) = (1, 1);
+pub const ABI_VERSION: (u32, u32) = (1, 2);
 
 /// [`ABI_VERSION`] as the manifest spells it.
-pub const ABI_VERSION_TEXT: &str = "1.1";
+pub const ABI_VERSION_TEXT: &str = "1.2";
 
 /// The compiler that built this crate, as the manifest spells it.
 pub const RUSTC: &str = env!("PIPEWRIGHT_RUSTC");

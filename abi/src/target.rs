@@ -361,6 +361,8 @@ table! {
     phases: Phase = "target.phases/1",
     /// Operands that phases touch.
     phase_accesses: PhaseAccess = "target.phase-accesses/1",
+    /// For each entry how its operations synchronize.
+    syncs: crate::sync::Sync = "target.syncs/1",
     /// Operands and results of entries.
     operands: OperandSpec = "target.operands/1",
     /// Attributes of entries.

@@ -5,6 +5,7 @@
 
 mod inside;
 mod raw;
+mod sync;
 
 use std::path::{Path, PathBuf};
 
@@ -279,6 +280,7 @@ fn operation(op: &RawOp, data: &mut TargetData) -> Result<(), Diagnostic> {
             }
         };
     }
+    let sync = sync::sync(op, operands, attrs, flags, data)?;
     let unsupported = op.unsupported.as_deref().map_or(StrId::NONE, |u| data.strings.intern(u));
     let name = data.strings.intern(op.name.get_ref());
     let class = data.strings.intern(&op.class);
@@ -286,6 +288,7 @@ fn operation(op: &RawOp, data: &mut TargetData) -> Result<(), Diagnostic> {
         Entry { name, class, operands, results, attrs, pipe_rules, cpp_rules, alias, flags, unsupported };
     data.tables.entries.push(entry);
     data.tables.insides.push(phases);
+    data.tables.syncs.push(sync);
     Ok(())
 }
 

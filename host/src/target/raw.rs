@@ -123,6 +123,7 @@ pub(super) struct RawOp {
     pub(super) pipe: Option<Spanned<TextOrRules<RawPipeRule>>>,
     #[serde(default)]
     pub(super) inside: Vec<Spanned<RawPhase>>,
+    pub(super) sync: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) writes_result: bool,
     pub(super) alias: Option<Spanned<String>>,

@@ -6,14 +6,15 @@
 
 use std::collections::HashMap;
 
-use pipewright_abi::ir::{Module, attr_kind};
+use pipewright_abi::ir::Module;
 use pipewright_abi::kernel::{
     Access as KernelAccess, Kernel, access_mode, node_flag, node_kind, region_flag,
 };
 use pipewright_abi::placement::{self, Statement};
 use pipewright_abi::plan::{Anchor, NO_EVENT, SyncPlan};
+use pipewright_abi::sync::{Flag, FlagId, Synchronization};
 use pipewright_abi::target::{Target, entry_flag, pipe_flag, space_flag};
-use pipewright_abi::{BlockId, GroupId, NodeId, OpId, PipeId, Range, StrId, TextRange, ValueId};
+use pipewright_abi::{BlockId, GroupId, NodeId, OpId, PipeId, Range, TextRange, ValueId};
 
 use super::calls;
 use super::carried::{Carried, Handover, yielded};
@@ -436,38 +437,26 @@ impl<'a> Maker<'a> {
         let name = module.op_name(op);
         self.written = true;
         self.builder.origin = Origin { span: self.span(op), ..Default::default() };
-        let text = |attr: &str| module.text_attr(op, attr).unwrap_or("");
-        let pipe = |attr: &str| self.target.pipe(text(attr)).unwrap_or(PipeId::NONE);
-        let class = |attr: &str| {
-            let wanted = text(attr);
-            let found = self.target.t.sync_classes.iter().find(|c| self.target.str(c.name) == wanted);
-            found.map(|c| c.pipe).or_else(|| self.target.pipe(wanted)).unwrap_or(PipeId::NONE)
-        };
-        let is_set = matches!(name, "pto.set_flag" | "pto.set_flag_dyn" | "pto.record_event");
-        match name {
-            "pto.set_flag" | "pto.wait_flag" => {
-                let (src, dst) = (pipe("src_pipe"), pipe("dst_pipe"));
-                self.flag(is_set, src, dst, self.event(op));
+        match self.target.synchronization(module, op) {
+            Some(Synchronization::Set(flag)) => self.written_flag(true, flag),
+            Some(Synchronization::Wait(flag)) => self.written_flag(false, flag),
+            Some(Synchronization::Barrier(pipe)) => self.known_barrier(pipe),
+            Some(Synchronization::Fence) => _ = self.builder.barrier(None),
+            None if self.is_description(op) => {}
+            other => {
+                match other {
+                    Some(Synchronization::Cores) => {
+                        self.builder.assume(format!("what `{name}` waits for on another core comes"));
+                    }
+                    Some(Synchronization::Unknown) => {
+                        self.builder.assume(format!("`{name}` orders nothing, and holds nothing up"));
+                    }
+                    _ => {}
+                }
+                self.instruction(op, None, self.bystanders.get(&op).copied());
             }
-            "pto.record_event" | "pto.wait_event" => {
-                let (src, dst) = (class("src_op"), class("dst_op"));
-                self.flag(is_set, src, dst, self.event(op));
-            }
-            "pto.set_flag_dyn" | "pto.wait_flag_dyn" => {
-                let (src, dst) = (pipe("src_pipe"), pipe("dst_pipe"));
-                let id = self.constant(module.operand(op, 0)).and_then(|id| u32::try_from(id).ok());
-                self.flag(is_set, src, dst, id);
-            }
-            "pto.barrier" => self.known_barrier(pipe("pipe")),
-            "pto.barrier_sync" => self.known_barrier(class("op_type")),
-            "pto.fence.barrier_all" => _ = self.builder.barrier(None),
-            "pto.tsync" | "pto.get_buf" | "pto.rls_buf" => {
-                self.builder.opaque();
-                self.builder.assume(format!("`{name}` orders nothing"));
-            }
-            _ if self.is_description(op) => {}
-            _ => self.instruction(op, None, self.bystanders.get(&op).copied()),
         }
+        let text = |attr: &str| module.text_attr(op, attr).unwrap_or("");
         if name == "func.call" && self.is_defined(text("callee")) {
             // Behind its own full barrier, which it has unless the judgement on it says otherwise.
             self.builder.barrier(None);
@@ -498,14 +487,14 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// The event id in an operation's attribute: the number at the end of its name, or the number.
-    fn event(&self, op: OpId) -> Option<u32> {
-        let value = self.module?.attr(op, "event_id")?;
-        if value.kind == attr_kind::INT {
-            return u32::try_from(value.bits).ok();
-        }
-        let text = value.text.get().map(|text: StrId| self.module.map_or("", |m| m.str(text)))?;
-        text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().ok()
+    /// A flag that the source sets or waits for.
+    fn written_flag(&mut self, is_set: bool, Flag { src, dst, id }: Flag) {
+        let id = match id {
+            FlagId::Known(id) => Some(id),
+            FlagId::Computed(value) => self.constant(value).and_then(|id| u32::try_from(id).ok()),
+            FlagId::Unknown => None,
+        };
+        self.flag(is_set, src, dst, id);
     }
 
     fn accesses(&mut self, op: OpId, range: Range) -> Vec<Access> {

@@ -299,7 +299,7 @@ impl<'a> Lower<'a> {
             "scf.execute_region" => self.execute_region(op),
             "func.call" => self.call(op),
             "func.return" => self.leave(op),
-            "pto.barrier" if self.is_tail_barrier(op) => self.written_tail(op),
+            _ if self.is_tail_barrier(op) => self.written_tail(op),
             "pto.section.cube" => self.section(op, "CUBE"),
             "pto.section.vector" => self.section(op, "VEC"),
             "pto.addptr" => self.move_pointer(op),

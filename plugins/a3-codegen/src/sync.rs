@@ -3,6 +3,7 @@
 use pipewright_abi::kernel::node_kind;
 use pipewright_abi::placement::{self, Statement};
 use pipewright_abi::plan::{Anchor, NO_EVENT};
+use pipewright_abi::sync::Synchronization;
 use pipewright_abi::{NodeId as KernelNode, OpId, PassError, PipeId};
 
 use crate::function::Lower;
@@ -120,13 +121,8 @@ impl Lower<'_> {
 
     /// The pipe of a barrier that is written in the source.
     pub(crate) fn written_barrier(&self, op: OpId) -> Option<PipeId> {
-        match self.m.op_name(op) {
-            "pto.barrier" => self.target.pipe(self.m.text_attr(op, "pipe")?),
-            "pto.barrier_sync" => {
-                let class = self.m.text_attr(op, "op_type")?;
-                let found = self.target.t.sync_classes.iter().find(|c| self.target.str(c.name) == class);
-                found.map(|c| c.pipe)
-            }
+        match self.target.synchronization(&self.m, op) {
+            Some(Synchronization::Barrier(pipe)) => pipe.get(),
             _ => None,
         }
     }

@@ -11,6 +11,7 @@ use pipewright_abi::kernel::{Kernel, Node, node_kind};
 use pipewright_abi::pass::Unit;
 use pipewright_abi::placement::{self, Statement};
 use pipewright_abi::plan::{Anchor, NO_EVENT, SyncPlan};
+use pipewright_abi::sync::Synchronization;
 use pipewright_abi::target::Target;
 use pipewright_abi::{BlockId, NodeId, OpId, PassError, PipeId, TextRange};
 
@@ -298,13 +299,8 @@ impl Walk<'_, '_> {
 
     /// The pipe of a barrier that is written in the source.
     fn written_barrier(&self, op: OpId) -> Option<PipeId> {
-        match self.m.op_name(op) {
-            "pto.barrier" => self.target.pipe(self.m.text_attr(op, "pipe")?),
-            "pto.barrier_sync" => {
-                let class = self.m.text_attr(op, "op_type")?;
-                let found = self.target.t.sync_classes.iter().find(|c| self.target.str(c.name) == class);
-                found.map(|c| c.pipe)
-            }
+        match self.target.synchronization(&self.m, op) {
+            Some(Synchronization::Barrier(pipe)) => pipe.get(),
             _ => None,
         }
     }
