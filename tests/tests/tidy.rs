@@ -84,6 +84,51 @@ fn nothing_is_left_unfinished() {
 }
 
 #[test]
+fn no_test_returns_early_as_passed() {
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        let lines: Vec<&str> = text.lines().collect();
+        // Written in two parts, so that this file does not break its own rule.
+        let marker = concat!("#[te", "st]");
+        for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.trim() == marker) {
+            let end = format!("{}}}", &line[..line.len() - line.trim_start().len()]);
+            let body: Vec<&str> = lines[index..].iter().copied().take_while(|line| *line != end).collect();
+            for (offset, line) in body.iter().enumerate() {
+                // A statement of a body, which is no part of a text: a condition stands before it.
+                let indent = |line: &str| line.len() - line.trim_start().len();
+                let around = body[..offset].iter().rev().find(|l| indent(l) < indent(line)).map(|l| l.trim());
+                let conditional = around.is_some_and(|a| {
+                    ["if ", "let ", "} else", "match "].iter().any(|start| a.starts_with(start))
+                });
+                let alone = line.trim() == "return;" && conditional;
+                if alone
+                    || line.contains(concat!("else { ", "return"))
+                    || line.contains(concat!("=> ", "return,"))
+                {
+                    broken.push(format!("{path}:{}: {}", index + offset + 1, line.trim()));
+                }
+            }
+        }
+        // What is missing is found out when the tests are built, and told as "ignored".
+        let asks = [
+            concat!("env::", "var_os(\"PIPEWRIGHT_"),
+            concat!("eprintln!(\"", "skip"),
+            concat!("-> Option<", "Browser"),
+        ];
+        let tests = path.starts_with("tests/tests/") || path.contains("/tests/");
+        for (index, line) in lines.iter().enumerate().filter(|_| tests) {
+            if asks.iter().any(|ask| line.contains(ask)) {
+                broken.push(format!("{path}:{}: {}", index + 1, line.trim()));
+            }
+        }
+    }
+    check(
+        broken,
+        "a test that needs what is missing is ignored (`tests/build.rs`), it does not return early as if it had passed",
+    );
+}
+
+#[test]
 fn passes_depend_on_the_abi_alone() {
     let mut broken = Vec::new();
     for manifest in files_below(&workspace().join("plugins"), "Cargo.toml") {

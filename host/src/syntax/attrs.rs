@@ -345,18 +345,25 @@ impl<'t> Parser<'t, '_> {
     }
 
     /// The attribute `#name<..>` whose bracket stands at `open`, where the cursor is: a value of an enumeration if it
-    /// looks like one.
+    /// looks like one of the dialect's, `#pto.kind<value>` or `#pto<kind value>`, which mean the same. Everything else
+    /// keeps its text, so that it is printed as it was read.
     pub(super) fn dialect_value(&mut self, name: &str, open: usize) -> Parsed<AttrValue> {
         let body = self.bracketed(open)?;
         let body = canonical(&body[1..body.len() - 1]);
-        let (detail, text) = match name.split_once('.') {
-            Some((_, kind)) => (kind, body.as_str()),
-            None => body.split_once(' ').unwrap_or(("", &body)),
+        let value = match name.split_once('.') {
+            Some(("pto", kind)) => Some((kind, body.as_str())),
+            None if name == "pto" => Some(body.split_once(' ').unwrap_or(("", &body))),
+            _ => None,
         };
-        if text.contains(|c: char| !(c.is_ascii_alphanumeric() || "_.$ ".contains(c))) {
+        let plain = |text: &str, more: &str| {
+            text.chars().all(|c| c.is_ascii_alphanumeric() || "_$.".contains(c) || more.contains(c))
+        };
+        // No name ends with a dash.
+        let named = |kind: &str| plain(kind, "-") && !kind.ends_with('-');
+        let Some((kind, text)) = value.filter(|(kind, text)| named(kind) && plain(text, " ")) else {
             return Ok(self.text_value(attr_kind::OTHER, &format!("#{name}<{body}>")));
-        }
-        let detail = if detail.is_empty() { StrId::NONE } else { self.data.strings.intern(detail) };
+        };
+        let detail = if kind.is_empty() { StrId::NONE } else { self.data.strings.intern(kind) };
         Ok(AttrValue { detail, ..self.text_value(attr_kind::ENUM, text) })
     }
 }

@@ -147,6 +147,8 @@ pub(super) struct Spacing<'t> {
     previous: Option<Token<'t>>,
     /// The kind of the token before that one.
     before: Option<Kind>,
+    /// The kind of the token before both.
+    earlier: Option<Kind>,
     in_label: bool,
 }
 
@@ -164,7 +166,9 @@ impl<'t> Spacing<'t> {
 
     /// Whether a space stands in front of `token`, which is the next one.
     pub(super) fn step(&mut self, token: Token<'t>) -> bool {
-        let space = self.previous.is_some_and(|previous| self.between(previous, token));
+        let space = self
+            .previous
+            .is_some_and(|previous| self.between(previous, token) || token.spaced && merge(previous, token));
         match token.kind {
             Kind::Open => {
                 let bracket = self.bracket(token);
@@ -175,6 +179,7 @@ impl<'t> Spacing<'t> {
             Kind::Colon if self.is_top() => self.in_label = false,
             _ => {}
         }
+        self.earlier = self.before;
         self.before = self.previous.map(|previous| previous.kind);
         self.previous = Some(token);
         space
@@ -198,17 +203,16 @@ impl<'t> Spacing<'t> {
         matches!(self.open.last(), None | Some(Bracket::Body))
     }
 
-    /// Whether the last token stands in a list of types.
+    /// Whether the last token stands in a list of types, or is the type that an alias stands for.
     fn in_types(&self) -> bool {
-        matches!(self.before, Some(Kind::Colon | Kind::Arrow | Kind::Comma))
+        let aliased = (self.earlier, self.before) == (Some(Kind::Bang), Some(Kind::Equal));
+        aliased || matches!(self.before, Some(Kind::Colon | Kind::Arrow | Kind::Comma))
     }
 
     fn between(&self, previous: Token<'t>, token: Token<'t>) -> bool {
         let inner = self.open.last().copied();
         let in_angle = inner == Some(Bracket::Angle);
         match (previous.kind, token.kind) {
-            // Else they would become an arrow.
-            (Kind::Other, Kind::Close) if previous.text == "-" && token.text == ">" => true,
             (Kind::Open, _) | (_, Kind::Close | Kind::Comma) => false,
             (Kind::Comma, _) => true,
             (Kind::DoubleColon, _) | (_, Kind::DoubleColon) => false,
@@ -246,6 +250,12 @@ impl<'t> Spacing<'t> {
     }
 }
 
+/// Whether other tokens come out if nothing stands between the two.
+fn merge(previous: Token<'_>, token: Token<'_>) -> bool {
+    let alone = matches!(previous.kind, Kind::Open | Kind::Close | Kind::Comma | Kind::Equal);
+    !alone && token_end(&format!("{}{}", previous.text, token.text), 0).1 != previous.text.len()
+}
+
 /// The canonical spelling of a piece of text that stands inside of angle brackets, in one line, without comments.
 pub(super) fn canonical(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -262,6 +272,10 @@ pub(super) fn canonical(text: &str) -> String {
         }
         out.push_str(token.text);
     }
+    // Else it would become an arrow with the bracket that closes.
+    if spacing.previous.is_some_and(|last| last.kind == Kind::Other && last.text == "-") {
+        out.push(' ');
+    }
     out
 }
 
@@ -277,6 +291,9 @@ mod tests {
             ("a // note\n b", "a b"),
             ("(d0,d1)->(d1 ,d0)", "(d0, d1) -> (d1, d0)"),
             ("a - >", "a - >"),
+            ("a -", "a - "),
+            ("a: ::b", "a: ::b"),
+            ("%a: :", "%a: :"),
             ("\"x  y\" :1:2", "\"x  y\": 1: 2"),
         ] {
             assert_eq!(canonical(text), want);

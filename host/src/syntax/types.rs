@@ -276,6 +276,9 @@ impl<'t> TypeTable<'t> {
                 };
                 if name.starts_with("pto.") {
                     expect_end(&mut cursor.clone())?;
+                } else if !matches!(cursor.peek(), b',' | b'>') {
+                    let message = "expected `,` or `>` behind the element type";
+                    return Err(TypeError::new(message, cursor.at, cursor.text.len()));
                 }
                 let tail = canonical(&cursor.text[cursor.at..]);
                 if name == "memref"

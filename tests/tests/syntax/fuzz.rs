@@ -1,6 +1,8 @@
 //! Inputs that nobody would write: noise, and kernels with mistakes in them. Whatever comes, it ends in a module or in
 //! diagnostics with spans, and a module that was read can be printed, formatted, simplified and lowered.
 
+use std::path::PathBuf;
+
 use pipewright::lower::{self, Addresses};
 use pipewright::syntax;
 use pipewright_tests::{corpus, files_below, workspace};
@@ -11,10 +13,21 @@ use crate::round_trip::round_trips;
 /// Bytes of input for each test.
 const BYTES: usize = 12_000_000;
 
+/// The environment variable with another seed, for longer runs than that of every day.
+const SEED_VARIABLE: &str = "PIPEWRIGHT_FUZZ_SEED";
+
 /// A small generator of numbers (xorshift), so that a run can be repeated.
 struct Numbers(u64);
 
 impl Numbers {
+    /// The generator of a test, which begins with `seed` or with what the environment says.
+    fn starting_at(seed: u64) -> Self {
+        match std::env::var(SEED_VARIABLE) {
+            Ok(text) => Self(seed ^ text.parse::<u64>().expect("the seed is a number").rotate_left(32)),
+            Err(_) => Self(seed),
+        }
+    }
+
     fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -52,7 +65,7 @@ fn survives(text: &str) -> bool {
 
 #[test]
 fn noise_is_refused() {
-    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    let mut numbers = Numbers::starting_at(0x9e37_79b9_7f4a_7c15);
     let words = [
         "%a",
         "%a:2",
@@ -128,11 +141,18 @@ fn noise_is_refused() {
 fn mutated_kernels_survive() {
     let mut kernels = files_below(&workspace().join("examples"), ".pto");
     kernels.extend(files_below(&workspace().join("tests/kernels"), ".pto"));
-    if let Some(corpus) = corpus() {
-        kernels.extend(files_below(&corpus, ".pto"));
-    }
+    survive_mutated(&kernels);
+}
+
+#[test]
+#[cfg_attr(not(corpus), ignore = "PIPEWRIGHT_CORPUS is not set")]
+fn mutated_kernels_of_the_corpus_survive() {
+    survive_mutated(&files_below(&corpus(), ".pto"));
+}
+
+fn survive_mutated(kernels: &[PathBuf]) {
     let kernels: Vec<Vec<u8>> = kernels.iter().map(|path| std::fs::read(path).unwrap()).collect();
-    let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
+    let mut numbers = Numbers::starting_at(0x2545_f491_4f6c_dd1d);
     let (mut bytes, mut read) = (0, 0);
     while bytes < BYTES {
         let mut text = kernels[numbers.below(kernels.len())].clone();
@@ -146,6 +166,102 @@ fn mutated_kernels_survive() {
     }
     // Some mistakes are none: a changed number, a line that is gone.
     assert!(read > 0, "every mutation was refused");
+}
+
+/// Attributes and types that nobody knows, with anything in their brackets: what is read means the same when it is
+/// printed.
+#[test]
+fn unknown_attributes_and_types_survive() {
+    let mut numbers = Numbers::starting_at(0x1405_7b7e_f767_814f);
+    let names = ["pto", "pto.", "pto.cmp", "pto.a.b", "pto.a-b", "arith.fastmath", "x", "x.y", "pto.ptr"];
+    let more = ["pto.tile_buf", "pto.tensor_view", "memref", "dense", "array", "loc", "affine_map", ""];
+    let (mut bytes, mut read) = (0, 0);
+    while bytes < BYTES / 8 {
+        let mut lines = String::from("module attributes {m.m = 1} {\n");
+        let name = |numbers: &mut Numbers| {
+            let all = names.len() + more.len();
+            let at = numbers.below(all);
+            names.get(at).or_else(|| more.get(at - names.len())).copied().unwrap_or_default()
+        };
+        let mut body = String::new();
+        inside(&mut body, &mut numbers, 3);
+        lines += match numbers.below(4) {
+            0 => format!(
+                "func.func private @f({}{}<{body}>)\n",
+                ["!", ""][numbers.below(2)],
+                name(&mut numbers)
+            ),
+            1 => format!("\"a.b\"() {{k = {}<{body}>, l = <{body}>}} : () -> ()\n", name(&mut numbers)),
+            2 => format!("\"a.b\"() {{k = !{}<{body}>}} : () -> ()\n", name(&mut numbers)),
+            _ => format!("\"a.b\"() {{k = #{}<{body}>}} : () -> ()\n", name(&mut numbers)),
+        }
+        .as_str();
+        lines += "}\n";
+        bytes += lines.len();
+        read += usize::from(survives(&lines));
+    }
+    assert!(read > 1000, "only {read} were read");
+}
+
+/// Tokens with brackets that are closed, as they may stand inside of angle brackets.
+fn inside(out: &mut String, numbers: &mut Numbers, depth: usize) {
+    let words = [
+        "w",
+        "cmp",
+        "eq",
+        "it_cmp",
+        "vec",
+        "16x16xf32",
+        "f32",
+        "i32",
+        "valid",
+        "?",
+        "1",
+        "-1",
+        "0x1F",
+        "1.5",
+        "é",
+        ",",
+        ", ",
+        ":",
+        "::",
+        "=",
+        "->",
+        "-",
+        ">",
+        " ",
+        " ",
+        " ",
+        ".",
+        "$",
+        "\"s\"",
+        "\"\\22>\"",
+        "#pto",
+        "#x.y",
+        "!t",
+        "!pto.ptr",
+        "@f",
+        "%v",
+        "%v#1",
+        "^b",
+        "/",
+        "|",
+        "*",
+        "+",
+        "// note\n",
+        "\n",
+        "_",
+    ];
+    for _ in 0..numbers.below(7) {
+        if depth > 0 && numbers.below(8) == 0 {
+            let (open, close) = [("<", ">"), ("(", ")"), ("[", "]"), ("{", "}")][numbers.below(4)];
+            out.push_str(open);
+            inside(out, numbers, depth - 1);
+            out.push_str(close);
+        } else {
+            out.push_str(words[numbers.below(words.len())]);
+        }
+    }
 }
 
 /// Makes one mistake.

@@ -1,5 +1,7 @@
 //! What is printed or formatted reads back as the same module.
 
+use std::path::{Path, PathBuf};
+
 use pipewright::{lower, syntax};
 use pipewright_abi::ir::ModuleData;
 use pipewright_tests::{corpus, files_below, workspace};
@@ -34,14 +36,20 @@ pub(crate) fn round_trips(text: &str) -> Result<(), String> {
 
 #[test]
 fn kernels_round_trip() {
-    let mut kernels = files_below(&workspace().join("examples"), ".pto");
-    kernels.extend(files_below(&workspace().join("tests/kernels"), ".pto"));
-    match corpus() {
-        Some(corpus) => kernels.extend(files_below(&corpus, ".pto")),
-        None => eprintln!("PIPEWRIGHT_CORPUS is not set: only our own kernels"),
-    }
+    all_round_trip(&workspace().join("examples"));
+    all_round_trip(&workspace().join("tests/kernels"));
+}
+
+#[test]
+#[cfg_attr(not(corpus), ignore = "PIPEWRIGHT_CORPUS is not set")]
+fn kernels_of_the_corpus_round_trip() {
+    all_round_trip(&corpus());
+}
+
+fn all_round_trip(directory: &Path) {
+    let kernels = files_below(directory, ".pto");
     assert!(!kernels.is_empty());
-    let fails = |path: &std::path::PathBuf| {
+    let fails = |path: &PathBuf| {
         let text = std::fs::read_to_string(path).unwrap();
         round_trips(&text).err().map(|why| format!("{}: {why:.2000}", path.display()))
     };
