@@ -155,7 +155,7 @@ pub mod type_kind {
     pub const INT: u32 = 1;
     /// `f16`, `bf16`, `f8E4M3FN`, ...; `width` in bits, the spelling in `text`.
     pub const FLOAT: u32 = 2;
-    /// `!pto.ptr<T>`.
+    /// `!pto.ptr<T>`, `!pto.ptr<T, vec>`; the memory space's name is in `space`.
     pub const PTR: u32 = 3;
     /// `!pto.tensor_view<..>`.
     pub const TENSOR_VIEW: u32 = 4;
@@ -175,6 +175,8 @@ pub mod type_kind {
     pub const EVENT_ARRAY: u32 = 11;
     /// Any other type, verbatim in `text`.
     pub const OTHER: u32 = 12;
+    /// `!pto.multi_tile_buf<T, count=N>`: several tiles of one type; `children` is that type, `dims` is N.
+    pub const MULTI_TILE: u32 = 13;
 }
 
 /// A dimension that is known only at run time.
@@ -198,8 +200,16 @@ pub struct Type {
     pub children: Range,
     /// See [`type_kind`].
     pub detail: u32,
-    /// Memory space of a memref as `.pto` names it, or none.
+    /// Memory space of a memref as `.pto` names it, or of a pointer as the target does; none for global memory.
     pub space: StrId,
+}
+
+impl Type {
+    /// Whether values of this type stand for memory.
+    pub fn is_memory(&self) -> bool {
+        use type_kind::{MEMREF, MULTI_TILE, PARTITION_VIEW, PTR, TENSOR_VIEW, TILE};
+        matches!(self.kind, PTR | TENSOR_VIEW | PARTITION_VIEW | TILE | MEMREF | MULTI_TILE)
+    }
 }
 
 /// What a tile type says beyond element type and physical shape.
@@ -368,6 +378,31 @@ impl<'a> Module<'a> {
     /// What a tile type says beyond shape and element; `None` for any other type.
     pub fn tile(&self, ty: &Type) -> Option<&'a TileType> {
         if ty.kind == type_kind::TILE { self.t.tiles.get(ty.detail as usize) } else { None }
+    }
+
+    /// Bytes of a tile, the padding of a compact one included; `None` if they are known only at run time, or for any
+    /// other type.
+    pub fn tile_bytes(&self, ty: &Type) -> Option<u64> {
+        let padding = i64::from(self.tile(ty)?.compact == 2);
+        let bits = match ty.element.get().map(|element| self.ty(element)) {
+            Some(element) if matches!(element.kind, type_kind::INT | type_kind::FLOAT) => element.width,
+            Some(element) if element.kind == type_kind::INDEX => 64,
+            // The dialect's own small floats: one byte.
+            _ => 8,
+        };
+        let mut total = u64::from(bits);
+        for &extent in self.dims(ty) {
+            let extent = if extent == DYNAMIC { None } else { extent.checked_add(padding) };
+            total = total.checked_mul(u64::try_from(extent?).ok()?)?;
+        }
+        Some(total.div_ceil(8))
+    }
+
+    /// The type of the tiles and their number for a buffer of several; `None` for any other type.
+    pub fn slots(&self, ty: &Type) -> Option<(TypeId, u64)> {
+        let (&slot, &count) =
+            (ty.children.of(self.t.type_lists).first()?, self.dims(ty).first().filter(|&&n| n > 0)?);
+        (ty.kind == type_kind::MULTI_TILE).then_some((slot, count as u64))
     }
 
     /// The block `id`.

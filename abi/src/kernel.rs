@@ -124,6 +124,12 @@ pub mod region_flag {
     pub const NOT_ROOT: u32 = 16;
     /// The region exists for the `root` rule only: it overlaps nothing under the `range` rule.
     pub const NOT_RANGE: u32 = 32;
+    /// Nobody knows which memory it is: under the `range` rule it may be any of its space, [`PRIVATE`] regions and those
+    /// of parameters included.
+    pub const UNTRACED: u32 = 64;
+    /// What is touched lies somewhere in these bytes, at a place that is computed: under the `range` rule it is taken to
+    /// be all of them.
+    pub const SOMEWHERE: u32 = 128;
 }
 
 /// A buffer's identity.

@@ -13,7 +13,7 @@ pub const ADDRESSES: &str = "memory.addresses/1";
 pub struct Address {
     /// Offset in bytes from the start of its memory space.
     pub offset: u64,
-    /// A `pto.alloc_tile` without an address, or a `pto.reserve_buffer` without a base.
+    /// A `pto.alloc_tile` or `pto.alloc_multi_tile` without an address, or a `pto.reserve_buffer` without a base.
     pub op: OpId,
     /// Always 0.
     pub reserved: u32,

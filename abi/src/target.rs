@@ -63,6 +63,16 @@ pub struct Space {
     pub flags: u32,
 }
 
+/// Another name of a memory space, as pointer types spell it: `ub` for `vec`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct SpaceAlias {
+    /// The other name.
+    pub name: StrId,
+    /// The space.
+    pub space: SpaceId,
+}
+
 /// Bits of [`Space::flags`].
 pub mod space_flag {
     /// Global memory, shared between cores.
@@ -165,7 +175,7 @@ pub mod operand_kind {
     pub const TILE: u32 = 1;
     /// A tensor view or a partition of one.
     pub const VIEW: u32 = 2;
-    /// A pointer to global memory.
+    /// A pointer.
     pub const PTR: u32 = 4;
     /// An integer or floating-point number.
     pub const SCALAR: u32 = 8;
@@ -179,6 +189,8 @@ pub mod operand_kind {
     pub const PIPE: u32 = 128;
     /// An array of event ids.
     pub const ARRAY: u32 = 256;
+    /// A buffer of several tiles.
+    pub const SLOTS: u32 = 512;
     /// Anything.
     pub const ANY: u32 = u32::MAX;
 }
@@ -349,6 +361,11 @@ table! {
     /// For each memory space, the bytes of an accumulator from which on an instruction finds the results of the one
     /// before it on the same pipe without a barrier, by its length alone; 0 if none is that long.
     settled: u64 = "target.settled/1",
+    /// For each memory space, what the distance between tiles of a buffer of several is a multiple of; 0 for the
+    /// alignment of the space.
+    slot_align: u64 = "target.slot-align/1",
+    /// Other names of memory spaces.
+    space_aliases: SpaceAlias = "target.space-aliases/1",
     /// Enumerations.
     enums: Enum = "target.enums/1",
     /// Values of enumerations.
@@ -478,6 +495,20 @@ impl<'a> Target<'a> {
     /// The memory space of that name.
     pub fn space(&self, name: &str) -> Option<SpaceId> {
         self.t.spaces.iter().position(|s| self.str(s.name) == name).map(SpaceId::from_index)
+    }
+
+    /// The memory space of that name, or with that other name.
+    pub fn space_or_alias(&self, name: &str) -> Option<SpaceId> {
+        let alias = || self.t.space_aliases.iter().find(|a| self.str(a.name) == name).map(|a| a.space);
+        self.space(name).or_else(alias)
+    }
+
+    /// Bytes from the start of one tile of `bytes` bytes to the next in a buffer of several.
+    pub fn slot_pitch(&self, space: SpaceId, bytes: u64) -> u64 {
+        let align = self.t.spaces.get(space.index()).map_or(1, |s| s.align);
+        let own = self.t.slot_align.get(space.index()).copied().unwrap_or(0);
+        let align = if own > 0 { own } else { align.max(1) };
+        bytes.checked_next_multiple_of(align).unwrap_or(bytes)
     }
 
     /// The name of a memory space, `vec`.

@@ -49,7 +49,7 @@ pub fn apply(module: &mut ModuleData, target: &TargetData, addresses: &[Address]
         let view = module.view();
         let name = view.op_name(op);
         match name {
-            "pto.alloc_tile" if !has_address(view, target.view(), op) => {
+            "pto.alloc_tile" | "pto.alloc_multi_tile" if !has_address(view, target.view(), op) => {
                 writer.tile(module, target.view(), op, offset)?;
             }
             "pto.reserve_buffer" if view.attr(op, "base").is_none() => reserved_buffer(module, op, offset)?,
@@ -73,7 +73,7 @@ fn are_missing(module: Module<'_>, target: Target<'_>) -> bool {
         let Some(block) = block.get() else { continue };
         for &op in module.block_ops(block) {
             let missing = match module.op_name(op) {
-                "pto.alloc_tile" => !has_address(module, target, op),
+                "pto.alloc_tile" | "pto.alloc_multi_tile" => !has_address(module, target, op),
                 "pto.reserve_buffer" => module.attr(op, "base").is_none(),
                 _ => false,
             };
@@ -137,8 +137,8 @@ impl Writer {
         offset: u64,
     ) -> Result<(), String> {
         let view = module.view();
-        let slot =
-            address_slot(view, target, op).ok_or("the target's `pto.alloc_tile` has no operand `addr`")?;
+        let slot = address_slot(view, target, op)
+            .ok_or("the target gives the operation of a tile no operand `addr`")?;
         let mut function = op;
         while view.parent(function).is_some() && view.op_name(function) != "func.func" {
             function = view.parent(function);

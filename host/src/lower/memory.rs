@@ -1,10 +1,18 @@
 //! Which memory each value of a function stands for.
 //!
-//! A value has pieces, normally none or one. A piece carries the reference's identity (root, offset and size relative
+//! A value has pieces, normally none or one: none is for values that are no memory. A piece carries the reference's identity (root, offset and size relative
 //! to it: the address *value* is the identity) and beside it the absolute bytes, where they are known. The two differ
 //! where the reference is unsound; pieces for one rule only are marked.
+//!
+//! What must hold: every value of a type that stands for memory has pieces. One whose origin cannot be followed may be
+//! any memory of its space ([`region_flag::UNTRACED`]).
 
-use pipewright_abi::ir::{DYNAMIC, Module, TileType, attr_kind, type_kind};
+mod loops;
+mod origins;
+
+use std::collections::BTreeMap;
+
+use pipewright_abi::ir::{DYNAMIC, Module, TileType, Type, attr_kind, type_kind};
 use pipewright_abi::kernel::{Region, region_flag};
 use pipewright_abi::target::{Target, entry_flag, space_flag};
 use pipewright_abi::{BlockId, OpId, Range, SpaceId, TypeId, ValueId};
@@ -66,7 +74,7 @@ pub(super) fn memory(module: Module<'_>, target: Target<'_>, function: OpId) -> 
             pieces: Vec::new(),
             layouts: module.t.values.iter().map(|v| v.ty).collect(),
         },
-        carried: Vec::new(),
+        carried: BTreeMap::new(),
         round: 0,
     };
     let Some(entry) = module.entry_block(function, 0).get() else { return tracer.memory };
@@ -75,11 +83,10 @@ pub(super) fn memory(module: Module<'_>, target: Target<'_>, function: OpId) -> 
     }
     // What a loop carries round is known only behind it: walk again until nothing new comes round.
     loop {
-        let before: Vec<Vec<Piece>> = tracer.carried.iter().map(|(_, pieces)| pieces.clone()).collect();
+        let before = tracer.carried.clone();
         tracer.block(entry);
         tracer.round += 1;
-        let now = tracer.carried.iter().map(|(_, pieces)| pieces);
-        if before.len() == tracer.carried.len() && before.iter().eq(now) || tracer.round > MAX_ROUNDS {
+        if before == tracer.carried || tracer.round > MAX_ROUNDS {
             return tracer.memory;
         }
     }
@@ -91,7 +98,11 @@ pub(super) fn space_of(module: Module<'_>, target: Target<'_>, value: ValueId) -
     match ty.kind {
         type_kind::TILE => module.tile(ty).map(|t| t.space),
         type_kind::MEMREF if ty.space.is_some() => target.space(module.str(ty.space)),
+        type_kind::PTR if ty.space.is_some() => target.space(module.str(ty.space)),
         type_kind::PTR | type_kind::TENSOR_VIEW | type_kind::PARTITION_VIEW => global(target),
+        type_kind::MULTI_TILE => {
+            module.slots(ty).and_then(|(slot, _)| Some(module.tile(module.ty(slot))?.space))
+        }
         _ => None,
     }
 }
@@ -105,15 +116,13 @@ struct Tracer<'a> {
     target: Target<'a>,
     memory: Memory,
     /// For each loop argument that stands for memory, what comes round to it.
-    carried: Vec<(ValueId, Vec<Piece>)>,
+    carried: BTreeMap<ValueId, Vec<Piece>>,
     round: usize,
 }
 
 impl Tracer<'_> {
     fn parameter(&mut self, arg: ValueId) {
-        let kind = self.module.type_of(arg).kind;
-        let memory = [type_kind::PTR, type_kind::TENSOR_VIEW, type_kind::PARTITION_VIEW, type_kind::TILE];
-        if !memory.contains(&kind) && kind != type_kind::MEMREF {
+        if !self.module.type_of(arg).is_memory() {
             return;
         }
         let Some(global) = global(self.target) else { return };
@@ -122,7 +131,7 @@ impl Tracer<'_> {
         let mut pieces = vec![Piece::new(arg, self.region(global, 0, 0, region_flag::PRIVATE))];
         if space != global {
             pieces[0].region.flags |= region_flag::NOT_RANGE;
-            let own = self.region(space, 0, 0, region_flag::NOT_ROOT);
+            let own = self.region(space, 0, 0, region_flag::NOT_ROOT | region_flag::UNTRACED);
             pieces.push(Piece::new(arg, own));
         }
         self.memory.set(arg, &pieces);
@@ -138,6 +147,9 @@ impl Tracer<'_> {
     }
 
     fn block(&mut self, block: BlockId) {
+        for arg in self.module.block_args(block) {
+            self.is_known(arg);
+        }
         for &op in self.module.block_ops(block) {
             self.operation(op);
         }
@@ -154,21 +166,19 @@ impl Tracer<'_> {
     fn operation(&mut self, op: OpId) {
         match self.module.op_name(op) {
             "pto.alloc_tile" => self.alloc_tile(op),
+            "pto.alloc_multi_tile" => self.alloc_slots(op),
+            "pto.multi_tile_get" => self.slot(op),
             "pto.subview" => self.subview(op),
             "scf.for" => self.for_loop(op),
             "scf.while" => self.while_loop(op),
             "memref.alloc" => self.declared(op),
             name => {
-                let entry = self.module.op(op).entry;
-                if let Some(entry) = entry.get().map(|e| self.target.t.entries[e.index()]) {
-                    if entry.alias != u32::MAX {
-                        let source = self.module.operands(op).iter().find(|o| o.slot == entry.alias);
-                        if let (Some(source), Some(result)) = (source, self.module.result(op, 0).get()) {
-                            self.memory.copy(source.value, result);
-                        }
-                    } else if entry.flags & entry_flag::ROOT != 0 {
-                        self.declared(op);
-                    }
+                let entry = self.module.op(op).entry.get().map(|e| self.target.t.entries[e.index()]);
+                match entry {
+                    Some(entry) if entry.alias != u32::MAX => self.alias(op, &entry),
+                    Some(entry) if entry.flags & entry_flag::ROOT != 0 => self.declared(op),
+                    Some(_) => {}
+                    None => self.foreign(op, name),
                 }
                 self.bodies(op);
                 if !self.module.bodies(op).is_empty() && !name.starts_with("func.") {
@@ -176,6 +186,7 @@ impl Tracer<'_> {
                 }
             }
         }
+        self.results_are_known(op);
     }
 
     /// `addr = %a`: the address value is the identity.
@@ -203,15 +214,60 @@ impl Tracer<'_> {
         self.memory.set(result, &[Piece::new(address, region)]);
     }
 
+    /// Several tiles of one type, one behind the other.
+    fn alloc_slots(&mut self, op: OpId) {
+        let result = self.module.result(op, 0);
+        let Some(slots) = Slots::of(self.module, self.target, self.module.type_of(result)) else { return };
+        let address = self.module.operands(op).iter().find(|o| self.slot_name(op, o.slot) == "addr");
+        let size = slots.pitch.saturating_mul(slots.count);
+        let Some(address) = address.map(|o| o.value) else {
+            let region = self.region(slots.space, 0, size, region_flag::PRIVATE);
+            return self.memory.set(result, &[Piece::new(result, region)]);
+        };
+        let mut region = self.region(slots.space, 0, size, 0);
+        if let Some(constant) = constant_int(self.module, address).filter(|_| size > 0) {
+            region.flags |= region_flag::KNOWN_ADDRESS;
+            region.address = constant as u64;
+            (region.rows, region.row_bytes, region.pitch) = (1, size, size);
+        }
+        self.memory.set(result, &[Piece::new(address, region)]);
+    }
+
+    /// One of several tiles: that one if its number is a constant, else any of them.
+    fn slot(&mut self, op: OpId) {
+        let (result, source) = (self.module.result(op, 0), self.module.operand(op, 0));
+        let (Some(result), Some(source)) = (result.get(), source.get()) else { return };
+        let Some(slots) = Slots::of(self.module, self.target, self.module.type_of(source)) else { return };
+        let number =
+            constant_int(self.module, self.module.operand(op, 1)).and_then(|n| u64::try_from(n).ok());
+        let mut pieces = self.memory.of(source).to_vec();
+        for Piece { region, somewhere, .. } in &mut pieces {
+            let Some(number) = number.filter(|&n| n < slots.count) else {
+                region.flags |= region_flag::SOMEWHERE;
+                *somewhere = true;
+                continue;
+            };
+            region.base = region.base.wrapping_add(number * slots.pitch);
+            region.size = slots.bytes;
+            if region.flags & region_flag::KNOWN_ADDRESS != 0 {
+                region.address = region.address.wrapping_add(number * slots.pitch);
+                (region.row_bytes, region.pitch) = (slots.bytes, slots.bytes);
+            }
+        }
+        self.memory.set(result, &pieces);
+    }
+
     /// A tile that gets its memory at run time (a pop), or a buffer without an address: its own identity.
     fn declared(&mut self, op: OpId) {
         let Some(result) = self.module.result(op, 0).get() else { return };
         let ty = self.module.type_of(result);
-        if !matches!(ty.kind, type_kind::TILE | type_kind::MEMREF | type_kind::PTR) {
-            return;
-        }
         let space = space_of(self.module, self.target, result).or_else(|| self.target.space("mat"));
-        let Some(space) = space else { return };
+        let Some(space) = space.filter(|_| ty.is_memory()) else { return };
+        if matches!(ty.kind, type_kind::TENSOR_VIEW | type_kind::PARTITION_VIEW) {
+            // The reference knows no memory of such views.
+            let region = self.region(space, 0, 0, region_flag::PRIVATE | region_flag::NOT_ROOT);
+            return self.memory.set(result, &[Piece::new(result, region)]);
+        }
         let bytes = u64::from(self.element_bits(ty.element) / 8).max(1);
         let dims = self.module.dims(ty);
         let size = if dims.contains(&DYNAMIC) {
@@ -286,150 +342,6 @@ impl Tracer<'_> {
         self.memory.set(result, &pieces);
     }
 
-    /// The reference gives a loop argument its initial value's memory only; what comes round is added for the
-    /// `range` rule. A result has the memory of the value that is yielded.
-    fn for_loop(&mut self, op: OpId) {
-        let Some(block) = self.module.entry_block(op, 0).get() else { return };
-        let args: Vec<ValueId> = self.module.block_args(block).skip(1).collect();
-        self.arguments(op, 3, &args);
-        self.bodies(op);
-        let yielded = self.yielded(block);
-        for (index, &arg) in args.iter().enumerate() {
-            let Some(&value) = yielded.get(index) else { continue };
-            self.comes_round(arg, value);
-            self.loop_result(op, index, value);
-        }
-    }
-
-    fn while_loop(&mut self, op: OpId) {
-        let (Some(before), Some(after)) =
-            (self.module.entry_block(op, 0).get(), self.module.entry_block(op, 1).get())
-        else {
-            return;
-        };
-        let args: Vec<ValueId> = self.module.block_args(before).collect();
-        self.arguments(op, 0, &args);
-        let forwarded: Vec<ValueId> = self.yielded(before).into_iter().skip(1).collect();
-        self.block(before);
-        for (index, arg) in self.module.block_args(after).enumerate() {
-            let Some(&value) = forwarded.get(index) else { continue };
-            let mut pieces = self.memory.of(value).to_vec();
-            // The reference knows it only if it is known before the loop's head runs.
-            if !self.is_visible_before(op, value) {
-                pieces.iter_mut().for_each(|p| p.region.flags |= region_flag::NOT_ROOT);
-            }
-            self.memory.set(arg, &pieces);
-        }
-        self.block(after);
-        for (index, value) in self.yielded(after).into_iter().enumerate() {
-            if let Some(&arg) = args.get(index) {
-                self.comes_round(arg, value);
-            }
-        }
-        for (index, &value) in forwarded.iter().enumerate() {
-            let Some(result) = self.module.result(op, index).get() else { continue };
-            let mut pieces = self.memory.of(value).to_vec();
-            pieces.iter_mut().for_each(|p| p.region.flags |= region_flag::NOT_ROOT);
-            self.memory.set(result, &pieces);
-        }
-    }
-
-    /// Whether a value is defined outside of the loop or is an argument of its head.
-    fn is_visible_before(&self, op: OpId, value: ValueId) -> bool {
-        let record = self.module.value(value);
-        match record.op.get() {
-            None => true,
-            Some(definition) => {
-                let mut at = definition;
-                while let Some(parent) = self.module.parent(at).get() {
-                    if parent == op {
-                        return false;
-                    }
-                    at = parent;
-                }
-                true
-            }
-        }
-    }
-
-    fn arguments(&mut self, op: OpId, first_init: usize, args: &[ValueId]) {
-        for (index, &arg) in args.iter().enumerate() {
-            let init = self.module.operand(op, first_init + index);
-            let Some(init) = init.get() else { continue };
-            let mut pieces = self.memory.of(init).to_vec();
-            if let Some((_, carried)) = self.carried.iter().find(|(a, _)| *a == arg) {
-                pieces.extend(
-                    carried.iter().filter(|c| !pieces.contains(&unmarked(c))).copied().collect::<Vec<_>>(),
-                );
-            }
-            self.memory.set(arg, &pieces);
-        }
-    }
-
-    /// Remembers that `value` comes round to the loop argument `arg`.
-    fn comes_round(&mut self, arg: ValueId, value: ValueId) {
-        let Some(space) = space_of(self.module, self.target, arg) else { return };
-        let mut pieces: Vec<Piece> = Vec::new();
-        if self.round >= MAX_ROUNDS {
-            pieces.push(Piece::new(arg, self.region(space, 0, 0, region_flag::NOT_ROOT)));
-        }
-        for piece in self.memory.of(value) {
-            let mut piece = *piece;
-            piece.region.flags |= region_flag::NOT_ROOT;
-            if !pieces.contains(&piece) {
-                pieces.push(piece);
-            }
-        }
-        match self.carried.iter_mut().find(|(a, _)| *a == arg) {
-            Some((_, known)) => *known = pieces,
-            None => self.carried.push((arg, pieces)),
-        }
-    }
-
-    /// A loop's result is what is yielded; for the `range` rule also the initial value, for no trips.
-    fn loop_result(&mut self, op: OpId, index: usize, value: ValueId) {
-        let Some(result) = self.module.result(op, index).get() else { return };
-        let mut pieces = self.memory.of(value).to_vec();
-        if let Some(init) = self.module.operand(op, 3 + index).get() {
-            for piece in self.memory.of(init) {
-                let mut piece = *piece;
-                if !pieces.contains(&piece) {
-                    piece.region.flags |= region_flag::NOT_ROOT;
-                    pieces.push(piece);
-                }
-            }
-        }
-        self.memory.set(result, &pieces);
-    }
-
-    /// Operands of the block's terminator.
-    fn yielded(&self, block: BlockId) -> Vec<ValueId> {
-        let last = self.module.block_ops(block).last();
-        let Some(&last) =
-            last.filter(|&&op| matches!(self.module.op_name(op), "scf.yield" | "scf.condition"))
-        else {
-            return Vec::new();
-        };
-        self.module.operands(last).iter().map(|o| o.value).collect()
-    }
-
-    /// Result k of a construct is what its arms yield, the first arm first.
-    fn yielded_results(&mut self, op: OpId) {
-        for (index, result) in self.module.results(op).enumerate() {
-            let mut pieces: Vec<Piece> = Vec::new();
-            for body in self.module.bodies(op) {
-                for block in self.module.blocks(body) {
-                    if let Some(&value) = self.yielded(block).get(index) {
-                        pieces.extend_from_slice(self.memory.of(value));
-                    }
-                }
-            }
-            if !pieces.is_empty() {
-                self.memory.set(result, &pieces);
-            }
-        }
-    }
-
     fn slot_name(&self, op: OpId, slot: u32) -> &str {
         let entry = self.module.op(op).entry;
         let Some(entry) = entry.get().map(|e| self.target.t.entries[e.index()]) else { return "" };
@@ -456,11 +368,23 @@ impl Tracer<'_> {
     }
 }
 
-/// The piece as the initial value would give it.
-fn unmarked(piece: &Piece) -> Piece {
-    let mut piece = *piece;
-    piece.region.flags &= !region_flag::NOT_ROOT;
-    piece
+/// The tiles of a buffer of several.
+struct Slots {
+    space: SpaceId,
+    count: u64,
+    /// Bytes of one.
+    bytes: u64,
+    /// Bytes from one to the next.
+    pitch: u64,
+}
+
+impl Slots {
+    fn of(module: Module<'_>, target: Target<'_>, ty: &Type) -> Option<Self> {
+        let (slot, count) = module.slots(ty)?;
+        let bytes = module.tile_bytes(module.ty(slot))?;
+        let space = module.tile(module.ty(slot))?.space;
+        Some(Self { space, count, bytes, pitch: target.slot_pitch(space, bytes) })
+    }
 }
 
 /// Elements from one row, and from one column, to the next.

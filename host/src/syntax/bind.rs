@@ -211,6 +211,7 @@ impl<'t> Parser<'t, '_> {
             type_kind::MEMREF => operand_kind::TILE | operand_kind::VIEW | operand_kind::PTR,
             type_kind::PIPE => operand_kind::PIPE,
             type_kind::EVENT_ARRAY => operand_kind::ARRAY,
+            type_kind::MULTI_TILE => operand_kind::SLOTS,
             // Other dialects' types, vectors, sessions and values with an error are not judged.
             _ => operand_kind::ANY,
         };
@@ -344,7 +345,7 @@ impl<'t> Parser<'t, '_> {
             _ => {}
         }
         // `%t = pto.alloc_tile addr = %a : T`: the type is the result's.
-        let memory = operand_kind::TILE | operand_kind::VIEW | operand_kind::PTR;
+        let memory = operand_kind::TILE | operand_kind::VIEW | operand_kind::PTR | operand_kind::SLOTS;
         let operands = draft.operands.iter().filter(|o| o.group.is_empty()).count();
         Ok(match clauses.types.last() {
             Some(&(ty, _)) if spec.kinds & memory != 0 || written > operands => (vec![ty], written - 1),
@@ -449,6 +450,7 @@ fn kind_names(kinds: u32) -> String {
         (operand_kind::SESSION, "a session"),
         (operand_kind::PIPE, "a pipe"),
         (operand_kind::ARRAY, "an array of event ids"),
+        (operand_kind::SLOTS, "a buffer of several tiles"),
     ];
     let accepted: Vec<_> = names.iter().filter(|(bit, _)| kinds & bit != 0).map(|(_, n)| *n).collect();
     accepted.join(" or ")

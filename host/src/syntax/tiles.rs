@@ -5,7 +5,7 @@ use pipewright_abi::target::{EnumValue, Target};
 use pipewright_abi::{SpaceId, TypeId};
 
 use super::cursor::Cursor;
-use super::types::{MAX_EXTENT, TypeError, TypeTable, read_extents};
+use super::types::{MAX_EXTENT, TypeError, TypeTable, expect_end, read_extents};
 use crate::diagnostic::did_you_mean;
 
 /// Largest extent of a tile, so that its size in bytes fits 64 bits.
@@ -62,6 +62,22 @@ impl<'t> TypeTable<'t> {
 
     /// Reads the inside of `!pto.tile_buf<..>`: `vec, 16x64xf32, k=v..` or `loc=vec, dtype=f32, rows=16, ..`.
     pub(super) fn read_tile(
+        &mut self,
+        cursor: &mut Cursor<'t>,
+        data: &mut ModuleData,
+        target: &Target<'_>,
+        depth: usize,
+    ) -> Result<TypeId, TypeError> {
+        let ty = self.read_tile_parameters(cursor, data, target, depth)?;
+        let end = cursor.text.len();
+        if !cursor.eat(">") || !cursor.at_end() {
+            return Err(TypeError::new("expected `,` or `>` in a tile type", cursor.at, end));
+        }
+        Ok(ty)
+    }
+
+    /// Reads the parameters of a tile type.
+    fn read_tile_parameters(
         &mut self,
         cursor: &mut Cursor<'t>,
         data: &mut ModuleData,
@@ -126,9 +142,6 @@ impl<'t> TypeTable<'t> {
             }
         }
         let end = cursor.text.len();
-        if !cursor.eat(">") || !cursor.at_end() {
-            return Err(TypeError::new("expected `,` or `>` in a tile type", cursor.at, end));
-        }
         if element.is_none() {
             return Err(TypeError::new("the tile type names no element type", start, end));
         }
@@ -147,6 +160,56 @@ impl<'t> TypeTable<'t> {
             valid.unwrap_or([given_valid[0].unwrap_or(extents[0]), given_valid[1].unwrap_or(extents[1])]);
         [tile.valid_rows, tile.valid_cols] = valid;
         Ok(self.tile(data, target, element, (extents[0], extents[1]), tile))
+    }
+}
+
+/// Most tiles that a buffer of several has, and fewest.
+const SLOTS: std::ops::RangeInclusive<i64> = 2..=16;
+
+impl<'t> TypeTable<'t> {
+    /// Reads the inside of `!pto.multi_tile_buf<..>`: a tile type, in full or its parameters alone, and `count=N`.
+    pub(super) fn read_multi_tile(
+        &mut self,
+        cursor: &mut Cursor<'t>,
+        data: &mut ModuleData,
+        target: &Target<'_>,
+        depth: usize,
+    ) -> Result<TypeId, TypeError> {
+        let (start, end) = (cursor.peek_at(), cursor.text.len());
+        let fail = |message: &str, start: usize| Err(TypeError::new(message, start, end));
+        let Some(count_at) = cursor.text[start..].rfind("count").map(|at| start + at) else {
+            return fail("expected `count=N` behind the tile type: the number of tiles", start);
+        };
+        // The tile type is what stands before the comma before `count`.
+        let head = cursor.text[..count_at].trim_end();
+        let Some(head) = head.strip_suffix(',').filter(|head| head.len() > start) else {
+            return fail("expected a tile type, a comma and `count=N`", start);
+        };
+        let mut inner = Cursor::starting_at(head, start);
+        let slot = if inner.byte() == b'!' {
+            let slot = self.read(&mut inner, data, target, depth + 1)?;
+            if !inner.at_end() {
+                return fail("expected `,` behind the tile type", inner.at);
+            }
+            slot
+        } else {
+            self.read_tile_parameters(&mut inner, data, target, depth)?
+        };
+        if data.tables.types[slot.index()].kind != type_kind::TILE {
+            return fail("the buffer is one of tiles: expected a tile type", start);
+        }
+        cursor.at = count_at + "count".len();
+        let number_at = cursor.peek_at();
+        let count = if cursor.eat("=") { cursor.number().and_then(|n| n.parse::<i64>().ok()) } else { None };
+        let Some(count) = count.filter(|count| SLOTS.contains(count)) else {
+            let message = format!("`count` is a number of tiles from {} to {}", SLOTS.start(), SLOTS.end());
+            return fail(&message, number_at);
+        };
+        expect_end(cursor)?;
+        let text = format!("!pto.multi_tile_buf<{}, count={count}>", self.text(data, slot));
+        let element = data.tables.types[slot.index()].element;
+        let ty = Type { kind: type_kind::MULTI_TILE, element, ..Default::default() };
+        Ok(self.add(data, ty, &[count], &[slot], &text))
     }
 }
 
@@ -171,15 +234,18 @@ fn tile_value(cursor: &mut Cursor<'_>, target: &Target<'_>, key: &str) -> Result
 }
 
 fn find_space(target: &Target<'_>, name: &str, at: usize) -> Result<SpaceId, TypeError> {
-    target.space(name).ok_or_else(|| {
-        let names = space_names(target);
-        let help = match did_you_mean(name, names.iter().copied()) {
-            Some(likely) => format!("did you mean `{likely}`? The target has {}", names.join(", ")),
-            None => format!("the target has {}", names.join(", ")),
-        };
-        let message = format!("there is no memory space `{name}`");
-        TypeError { help, ..TypeError::new(message, at, at + name.len().max(1)) }
-    })
+    target.space(name).ok_or_else(|| no_space(target, name, at))
+}
+
+/// The error for the name of a memory space that the target does not have.
+pub(super) fn no_space(target: &Target<'_>, name: &str, at: usize) -> TypeError {
+    let names = space_names(target);
+    let help = match did_you_mean(name, names.iter().copied()) {
+        Some(likely) => format!("did you mean `{likely}`? The target has {}", names.join(", ")),
+        None => format!("the target has {}", names.join(", ")),
+    };
+    let message = format!("there is no memory space `{name}`");
+    TypeError { help, ..TypeError::new(message, at, at + name.len().max(1)) }
 }
 
 fn space_names<'g>(target: &Target<'g>) -> Vec<&'g str> {

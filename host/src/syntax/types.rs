@@ -4,13 +4,14 @@
 //! hash. What must hold: types that mean the same are one record however they are spelled, a type's text reads back as
 //! that type, and all texts together are no longer than some multiple of the source, whatever aliases stand for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use pipewright_abi::ir::{DYNAMIC, ModuleData, Type, type_kind};
-use pipewright_abi::target::Target;
-use pipewright_abi::{Range, StrId, TypeId};
+use pipewright_abi::target::{Target, space_flag};
+use pipewright_abi::{Range, SpaceId, StrId, TypeId};
 
 use super::cursor::Cursor;
+use super::tiles::no_space;
 use super::tokens::canonical;
 use crate::diagnostic::did_you_mean;
 
@@ -20,6 +21,8 @@ pub(super) struct TypeTable<'t> {
     by_spelling: HashMap<&'t str, TypeId>,
     pub(super) by_text: HashMap<StrId, TypeId>,
     aliases: BTreeMap<&'t str, TypeId>,
+    /// Types whose text is a spelling that the source has.
+    spelled: HashSet<TypeId>,
     /// Bytes of type text that may still be made.
     budget: usize,
 }
@@ -85,6 +88,28 @@ impl<'t> TypeTable<'t> {
             &[],
             &text,
         )
+    }
+
+    /// `!pto.ptr`. Global memory is what a pointer without a space points into: the two are one type, spelled as the text
+    /// does it first.
+    fn pointer(
+        &mut self,
+        data: &mut ModuleData,
+        target: &Target<'_>,
+        element: TypeId,
+        spelled: Option<(SpaceId, &str)>,
+    ) -> TypeId {
+        let element_text = self.text(data, element).to_owned();
+        let is_global = |id: SpaceId| target.t.spaces[id.index()].flags & space_flag::GLOBAL != 0;
+        let space = spelled.filter(|&(id, _)| !is_global(id)).map(|(id, _)| target.space_name(id));
+        let text = |space: Option<&str>| match space {
+            Some(space) => format!("!pto.ptr<{element_text}, {space}>"),
+            None => format!("!pto.ptr<{element_text}>"),
+        };
+        let space_id = space.map_or(StrId::NONE, |space| data.strings.intern(space));
+        let ty = Type { kind: type_kind::PTR, element, space: space_id, ..Default::default() };
+        let (meaning, spelling) = (text(space), text(spelled.map(|(_, name)| name)));
+        self.add_spelled(data, ty, &meaning, &spelling)
     }
 
     /// `(params) -> (results)`.
@@ -255,14 +280,11 @@ impl<'t> TypeTable<'t> {
         match name {
             "pto.ptr" => {
                 let element = self.read(cursor, data, target, depth + 1)?;
-                // A second parameter names a memory space other than global memory; such pointers are opaque here.
-                if cursor.eat(",") {
-                    return Ok(self.simple(data, type_kind::OTHER, 0, 0, &whole));
-                }
+                let space = if cursor.eat(",") { Some(read_space(cursor, target)?) } else { None };
                 expect_end(cursor)?;
-                let text = format!("!pto.ptr<{}>", self.text(data, element));
-                Ok(self.add(data, Type { element, ..shaped(type_kind::PTR) }, &[], &[], &text))
+                Ok(self.pointer(data, target, element, space))
             }
+            "pto.multi_tile_buf" => self.read_multi_tile(cursor, data, target, depth),
             "pto.tensor_view" | "pto.partition_tensor_view" | "memref" | "vector" | "tensor" => {
                 let extents = read_extents(cursor)?;
                 let element = self.read(cursor, data, target, depth + 1)?;
@@ -313,6 +335,17 @@ impl<'t> TypeTable<'t> {
         self.add(data, Type { kind, width, detail, ..Default::default() }, &[], &[], text)
     }
 
+    /// The type with this meaning, added if it is new: its text is then the spelling, which reads back as that type.
+    fn add_spelled(&mut self, data: &mut ModuleData, ty: Type, meaning: &str, spelling: &str) -> TypeId {
+        let id = self.add(data, ty, &[], &[], meaning);
+        let text = data.strings.intern(spelling);
+        let record = &mut data.tables.types[id.index()];
+        if self.spelled.insert(id) {
+            record.text = text;
+        }
+        id
+    }
+
     /// The type with this canonical text, added if it is new.
     pub(super) fn add(
         &mut self,
@@ -339,8 +372,18 @@ impl<'t> TypeTable<'t> {
     }
 }
 
+/// A memory space, by its own or another name.
+fn read_space<'t>(cursor: &mut Cursor<'t>, target: &Target<'_>) -> Result<(SpaceId, &'t str), TypeError> {
+    let at = cursor.peek_at();
+    let name = cursor.word().unwrap_or("");
+    match target.space_or_alias(name) {
+        Some(space) => Ok((space, name)),
+        None => Err(no_space(target, name, at)),
+    }
+}
+
 /// The closing bracket of a type, and nothing behind it.
-fn expect_end(cursor: &mut Cursor<'_>) -> Result<(), TypeError> {
+pub(super) fn expect_end(cursor: &mut Cursor<'_>) -> Result<(), TypeError> {
     let at = cursor.peek_at();
     if cursor.eat(">") && cursor.at_end() {
         return Ok(());

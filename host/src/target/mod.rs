@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use pipewright_abi::target::{
     AttrSpec, Condition, CppRule, Entry, Enum, EnumValue, Facts, OperandSpec, Pipe, PipeRule, ReservedIds,
-    Space, SyncClass, TargetData, attr_flag, condition_kind, entry_flag, operand_flag, operand_kind,
-    pipe_flag, space_flag,
+    Space, SpaceAlias, SyncClass, TargetData, attr_flag, condition_kind, entry_flag, operand_flag,
+    operand_kind, pipe_flag, space_flag,
 };
-use pipewright_abi::{PipeId, Range, StrId};
+use pipewright_abi::{PipeId, Range, SpaceId, StrId};
 use toml::Spanned;
 
 use crate::diagnostic::{Diagnostic, Report, Source, did_you_mean, text_range};
@@ -157,9 +157,14 @@ fn machine(file: &RawFile, data: &mut TargetData) -> Result<(), Diagnostic> {
             qualifier: strings.intern(&space.qualifier),
             flags,
         };
+        let id = SpaceId::from_index(tables.spaces.len());
+        for alias in &space.aliases {
+            tables.space_aliases.push(SpaceAlias { name: strings.intern(alias), space: id });
+        }
         tables.spaces.push(record);
         tables.scratch.push(space.scratch);
         tables.settled.push(space.settled);
+        tables.slot_align.push(space.slot_align);
     }
     for e in &file.enums {
         let start = tables.enum_values.len();
@@ -344,6 +349,7 @@ fn kind_bit(kind: &str) -> Option<u32> {
         "session" => operand_kind::SESSION,
         "pipe" => operand_kind::PIPE,
         "array" => operand_kind::ARRAY,
+        "slots" => operand_kind::SLOTS,
         "any" => operand_kind::ANY,
         _ => return None,
     })

@@ -68,6 +68,8 @@ pub(super) struct RawReserved {
 pub(super) struct RawSpace {
     pub(super) name: String,
     #[serde(default)]
+    pub(super) aliases: Vec<String>,
+    #[serde(default)]
     pub(super) tile: String,
     #[serde(default)]
     pub(super) qualifier: String,
@@ -79,6 +81,8 @@ pub(super) struct RawSpace {
     pub(super) scratch: u64,
     #[serde(default)]
     pub(super) settled: u64,
+    #[serde(default, rename = "slot-align")]
+    pub(super) slot_align: u64,
     #[serde(default)]
     pub(super) global: bool,
     #[serde(default)]

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use pipewright_abi::ir::Module;
 use pipewright_abi::kernel::{
-    Access as KernelAccess, Kernel, access_mode, node_flag, node_kind, region_flag,
+    Access as KernelAccess, Kernel, Region, access_mode, node_flag, node_kind, region_flag,
 };
 use pipewright_abi::placement::{self, Statement};
 use pipewright_abi::plan::{Anchor, NO_EVENT, SyncPlan};
@@ -41,7 +41,7 @@ pub fn programs(
     };
     walk.function();
     let Walk { items, cores, notes, handovers, .. } = walk;
-    let carried = module.map_or_else(Carried::default, |m| Carried::new(m, target, &handovers));
+    let carried = module.map_or_else(Carried::default, |m| Carried::new(m, target, kernel, &handovers));
     let judged: Vec<Core> = if cores.len() < 2 { vec![Core::Any] } else { cores };
     judged
         .into_iter()
@@ -80,6 +80,8 @@ enum What {
     Test(NodeId),
     /// Values take over what others stand for: index of a handover.
     Handover(usize),
+    /// An operation picks one of two values: index of the first of two handovers.
+    Select(OpId, usize),
 }
 
 /// Puts nodes and other operations into program order.
@@ -158,6 +160,14 @@ impl Walk<'_> {
                     self.hand_over(module.results(op), yielded(module, module.entry_block(op, 1)));
                     self.push(What::Node(else_end));
                     self.push(What::Node(end));
+                }
+                ("arith.select", _) => {
+                    let handover = |arm| Handover::new(module, module.results(op), [module.operand(op, arm)]);
+                    let arms = [handover(1), handover(2)];
+                    if !arms[0].is_empty() {
+                        self.push(What::Select(op, self.handovers.len()));
+                        self.handovers.extend(arms);
+                    }
                 }
                 ("scf.index_switch", _) => {
                     let note = "all cases of an `scf.index_switch` are taken to run, one after the other";
@@ -322,6 +332,19 @@ impl<'a> Maker<'a> {
                 let bindings = carried.bindings(module, self.target, &handovers[index]);
                 if !bindings.is_empty() {
                     self.builder.bind(&bindings);
+                }
+            }
+            What::Select(op, first) => {
+                let (Some(module), Some(carried)) = (self.module, self.carried) else { return };
+                let arm = |index: usize| carried.bindings(module, self.target, &handovers[index]);
+                let [taken, other] = [arm(first), arm(first + 1)];
+                if !taken.is_empty() || !other.is_empty() {
+                    self.builder.origin = Origin { span: self.span(op), ..Default::default() };
+                    self.builder.open_if();
+                    self.builder.bind(&taken);
+                    self.builder.middle();
+                    self.builder.bind(&other);
+                    self.builder.close();
                 }
             }
             What::Node(id) => self.node(id),
@@ -533,12 +556,16 @@ impl<'a> Maker<'a> {
         let (space, accumulator) = (r.space.0, has(region_flag::ACCUMULATOR));
         let memory = if has(region_flag::NOT_RANGE) {
             None
+        } else if has(region_flag::UNTRACED) {
+            self.assume_untraced(r);
+            Some(Memory::Anywhere { space, untraced: true, accumulator })
         } else if has(region_flag::GLOBAL) || has(region_flag::PRIVATE) {
             Some(Memory::Private { space, root: r.root.0, accumulator })
         } else if has(region_flag::KNOWN_ADDRESS) {
-            Memory::runs(space, r.address, [r.rows, r.row_bytes, r.pitch], accumulator)
+            let runs = Memory::runs(space, r.address, [r.rows, r.row_bytes, r.pitch], accumulator);
+            runs.map(|runs| if has(region_flag::SOMEWHERE) { runs.somewhere() } else { runs })
         } else {
-            Some(Memory::Anywhere { space, accumulator })
+            Some(Memory::Anywhere { space, untraced: false, accumulator })
         };
         let memory = memory.map(|memory| {
             let root = self.kernel.roots.get(r.root.index());
@@ -555,6 +582,20 @@ impl<'a> Maker<'a> {
         });
         self.memories[region] = Some(memory);
         memory
+    }
+
+    /// Says of a value that stands for memory that nobody knows which.
+    fn assume_untraced(&mut self, region: &Region) {
+        let space = self.target.space_name(region.space);
+        let root = self.kernel.roots.get(region.root.index());
+        let known = self.module.zip(root).map(|(module, root)| {
+            let before = module.source.get(..root.span.start as usize).unwrap_or_default();
+            let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+            let name = module.str(root.name).trim_start_matches('%');
+            if name.is_empty() { format!("a value (line {line})") } else { format!("%{name} (line {line})") }
+        });
+        let value = known.unwrap_or_else(|| "a value".into());
+        self.builder.assume(format!("the memory of {value} is not known: taken to be anywhere in {space}"));
     }
 
     /// How often a loop runs, if its bounds are constants.

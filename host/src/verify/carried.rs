@@ -1,13 +1,15 @@
-//! Carried tiles: values that stand for one buffer or another, depending on the path.
+//! Carried tiles: values that stand for one buffer or another, depending on the path. Pointers and views are carried like
+//! tiles: the buffer of one is the parameter that it points into.
 //!
-//! A loop hands tiles on to its next trip, a branch yields one tile or another. Which buffer a value stands for then is
+//! A loop hands tiles on to its next trip, a branch yields one tile or another, a select picks one. Which buffer a value stands for then is
 //! as exact as the path is: [`Source`] says where a value's buffer comes from at each of the places where it changes.
 //! What must hold: an access that is bound to a buffer of a carried tile is one that this operand alone explains; all
 //! others are left as if they happened on every path.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use pipewright_abi::ir::{Module, type_kind};
+use pipewright_abi::ir::Module;
+use pipewright_abi::kernel::Kernel;
 use pipewright_abi::target::{Entry, Target, operand_flag};
 use pipewright_abi::{BlockId, OpId, ValueId};
 
@@ -23,16 +25,16 @@ impl Handover {
         self.0.is_empty()
     }
 
-    /// The values `to` take over from the values `from`, as far as both are tiles.
+    /// The values `to` take over from the values `from`, as far as both are memory.
     pub(super) fn new(
         module: &Module<'_>,
         to: impl IntoIterator<Item = ValueId>,
         from: impl IntoIterator<Item = ValueId>,
     ) -> Self {
-        let is_tile = |&(to, from): &(ValueId, ValueId)| {
-            [to, from].iter().all(|&v| v.is_some() && module.type_of(v).kind == type_kind::TILE)
+        let is_memory = |&(to, from): &(ValueId, ValueId)| {
+            [to, from].iter().all(|&v| v.is_some() && module.type_of(v).is_memory())
         };
-        Self(to.into_iter().zip(from).filter(is_tile).collect())
+        Self(to.into_iter().zip(from).filter(is_memory).collect())
     }
 }
 
@@ -52,11 +54,19 @@ pub(super) struct Carried {
     tiles: HashMap<ValueId, usize>,
     /// Numbers of all alternatives.
     buffers: HashMap<ValueId, Buffer>,
+    /// The roots of the kernel's memory. What a value of another origin stands for cannot be told from its name.
+    roots: HashSet<ValueId>,
 }
 
 impl Carried {
-    pub(super) fn new(module: &Module<'_>, target: &Target<'_>, handovers: &[Handover]) -> Self {
-        let mut carried = Self::default();
+    pub(super) fn new(
+        module: &Module<'_>,
+        target: &Target<'_>,
+        kernel: &Kernel<'_>,
+        handovers: &[Handover],
+    ) -> Self {
+        let roots = kernel.roots.iter().map(|root| root.value).collect();
+        let mut carried = Self { roots, ..Self::default() };
         let pairs: Vec<_> = handovers.iter().flat_map(|h| h.0.iter().copied()).collect();
         for &(to, _) in &pairs {
             carried.alternatives.entry(to).or_default();
@@ -124,7 +134,14 @@ impl Carried {
         };
         let mut choices = Vec::new();
         for (value, flags) in operands(module, target, op, &entry) {
-            if flags & flag == 0 || !self.stands_for(module, target, value).contains(&root) {
+            if flags & flag == 0 || !module.type_of(value).is_memory() {
+                continue;
+            }
+            let stands_for = self.stands_for(module, target, value);
+            if stands_for.iter().any(|buffer| !self.roots.contains(buffer)) {
+                return Vec::new();
+            }
+            if !stands_for.contains(&root) {
                 continue;
             }
             match (self.tiles.get(&base(module, target, value)), self.buffers.get(&root)) {
@@ -172,7 +189,8 @@ fn base(module: &Module<'_>, target: &Target<'_>, value: ValueId) -> ValueId {
 
 /// What identifies the buffer of a value that is no carried tile: where it was allocated with an address, that.
 fn root(module: &Module<'_>, target: &Target<'_>, base: ValueId) -> ValueId {
-    let allocation = module.value(base).op.get().filter(|&op| module.op_name(op) == "pto.alloc_tile");
+    let is_allocation = |&op: &OpId| matches!(module.op_name(op), "pto.alloc_tile" | "pto.alloc_multi_tile");
+    let allocation = module.value(base).op.get().filter(is_allocation);
     let address = allocation.and_then(|op| {
         let entry = target.t.entries[module.op(op).entry.get()?.index()];
         let slot = entry.operands.of(target.t.operands).iter().position(|o| target.str(o.name) == "addr")?;

@@ -18,6 +18,8 @@ pub enum Memory {
         row_bytes: u64,
         /// Bytes from one run's start to the next one's.
         pitch: u64,
+        /// Whether an access is only known to be somewhere in these bytes.
+        somewhere: bool,
         /// Whether two different pipes must be ordered even if both only read.
         accumulator: bool,
     },
@@ -25,6 +27,8 @@ pub enum Memory {
     Anywhere {
         /// The space.
         space: u32,
+        /// Whether it may be a private buffer too.
+        untraced: bool,
         /// As above.
         accumulator: bool,
     },
@@ -57,7 +61,15 @@ impl Memory {
         } else {
             (rows, row_bytes, pitch)
         };
-        Some(Self::Bytes { space, address, rows, row_bytes, pitch, accumulator })
+        Some(Self::Bytes { space, address, rows, row_bytes, pitch, somewhere: false, accumulator })
+    }
+
+    /// The same bytes, of which an access touches some at a place that is computed.
+    pub fn somewhere(mut self) -> Self {
+        if let Self::Bytes { somewhere, .. } = &mut self {
+            *somewhere = true;
+        }
+        self
     }
 
     /// Whether two different pipes must be ordered on it even if both only read.
@@ -73,6 +85,8 @@ impl Memory {
     pub fn overlaps(&self, other: &Self) -> bool {
         match (*self, *other) {
             (Self::Private { root: a, .. }, Self::Private { root: b, .. }) => a == b,
+            (Self::Private { space: a, .. }, Self::Anywhere { space: b, untraced: true, .. })
+            | (Self::Anywhere { space: a, untraced: true, .. }, Self::Private { space: b, .. }) => a == b,
             (Self::Private { .. }, _) | (_, Self::Private { .. }) => false,
             (
                 Self::Anywhere { space: a, .. },
@@ -88,9 +102,9 @@ impl Memory {
 
     /// Whether the two are only taken to overlap, because the place of one is not known.
     pub fn is_assumed(&self, other: &Self) -> bool {
-        self != other && (matches!(self, Self::Anywhere { .. }) || matches!(other, Self::Anywhere { .. }))
-            // Two accesses somewhere in a space are equal as values and yet need not meet.
-            || matches!((self, other), (Self::Anywhere { .. }, Self::Anywhere { .. }))
+        // Two accesses somewhere in a space, or in a buffer, are equal as values and yet need not meet.
+        let open = |m: &Self| matches!(m, Self::Anywhere { .. } | Self::Bytes { somewhere: true, .. });
+        open(self) || open(other)
     }
 
     /// Its first and last byte (inclusive), if they are known.
@@ -196,7 +210,8 @@ mod tests {
 
         #[test]
         fn the_sweep_finds_what_pairs_find(mut all in prop::collection::vec(some_bytes(), 0..12)) {
-            all.push(Memory::Anywhere { space: 0, accumulator: false });
+            all.push(Memory::Anywhere { space: 0, untraced: false, accumulator: false });
+            all.push(Memory::Anywhere { space: 0, untraced: true, accumulator: false });
             all.push(Memory::Private { space: 0, root: 3, accumulator: false });
             let rows = overlaps(&all);
             for i in 0..all.len() {
@@ -204,6 +219,24 @@ mod tests {
                 prop_assert_eq!(&rows[i], &expected);
             }
         }
+    }
+
+    #[test]
+    fn what_cannot_be_followed_may_be_a_private_buffer() {
+        let popped = Memory::Private { space: 1, root: 3, accumulator: false };
+        let anywhere = |untraced| Memory::Anywhere { space: 1, untraced, accumulator: false };
+        assert!(anywhere(true).overlaps(&popped) && popped.overlaps(&anywhere(true)));
+        assert!(!anywhere(false).overlaps(&popped));
+        let elsewhere = Memory::Private { space: 2, root: 3, accumulator: false };
+        assert!(!anywhere(true).overlaps(&elsewhere));
+    }
+
+    #[test]
+    fn a_place_that_is_computed_is_only_taken_to_overlap() {
+        let slots = Memory::runs(1, 0, [1, 64, 64], false).unwrap();
+        let first = Memory::runs(1, 0, [1, 32, 32], false).unwrap();
+        assert!(slots.somewhere().overlaps(&first) && slots.somewhere().is_assumed(&first));
+        assert!(!slots.is_assumed(&first));
     }
 
     #[test]

@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn an_error_behind_many_warnings_is_told() {
         let (mut b, tile) = (Builder::new("many", &["S", "MTE2", "V"], Some(0)), 1);
-        let somewhere = b.memory(Memory::Anywhere { space: tile, accumulator: false }, "");
+        let somewhere = b.memory(Memory::Anywhere { space: tile, untraced: false, accumulator: false }, "");
         let row = b.memory(Memory::runs(tile, 0, [1, 64, 64], false).expect("bytes"), "");
         b.instruction(1, &[Access::new(row, true)]);
         for _ in 0..MAX_FINDINGS + 10 {

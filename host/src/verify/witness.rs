@@ -190,8 +190,13 @@ impl<'a> Render<'a> {
             match self.program.steps[step] {
                 Step::IfBegin { middle, .. } => {
                     if let Some(next) = path.get(i + 1) {
-                        let arm = if *next <= middle { "then" } else { "else" };
-                        out.push(format!("branch at {}: {arm}", place(step)));
+                        let is_first = *next <= middle;
+                        out.push(if self.operation(step).contains("arith.select") {
+                            let value = if is_first { "first" } else { "second" };
+                            format!("select at {}: {value} value", place(step))
+                        } else {
+                            format!("branch at {}: {}", place(step), if is_first { "then" } else { "else" })
+                        });
                     }
                 }
                 Step::LoopBegin { .. } => {

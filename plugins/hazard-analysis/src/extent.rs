@@ -8,7 +8,7 @@ use crate::Rule;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub(crate) global: bool,
-    space: u32,
+    pub(crate) space: u32,
     /// The buffer, where it separates; none where addresses are absolute.
     root: u32,
 }
@@ -20,6 +20,8 @@ pub(crate) enum Extent {
     Nothing,
     /// Unknown bytes: possibly all.
     Everything,
+    /// Unknown memory: possibly all of the space, whatever the place.
+    Anything,
     /// `rows` runs of `row_bytes` bytes each, `pitch` bytes apart, the first at `start`.
     Runs { start: u64, rows: u64, row_bytes: u64, pitch: u64 },
 }
@@ -28,7 +30,8 @@ pub(crate) enum Extent {
 pub(crate) fn place(region: &Region, rule: Rule) -> (Place, Extent) {
     let has = |flag| region.flags & flag != 0;
     let global = has(region_flag::GLOBAL);
-    let by_root = global || rule == Rule::Root || has(region_flag::PRIVATE);
+    let untraced = rule != Rule::Root && has(region_flag::UNTRACED);
+    let by_root = !untraced && (global || rule == Rule::Root || has(region_flag::PRIVATE));
     let root = if by_root { region.root.0 } else { u32::MAX };
     let place = Place { global, space: region.space.0, root };
     let extent = match rule {
@@ -39,6 +42,7 @@ pub(crate) fn place(region: &Region, rule: Rule) -> (Place, Extent) {
         // A constant offset before the start of the buffer wraps round; such a piece overlaps nothing.
         Rule::Root if region.base.checked_add(region.size).is_none() => Extent::Nothing,
         Rule::Root => Extent::runs(region.base, 1, region.size, region.size),
+        Rule::Range { .. } if untraced => Extent::Anything,
         Rule::Range { .. } if !has(region_flag::KNOWN_ADDRESS) => Extent::Everything,
         Rule::Range { .. } => Extent::runs(region.address, region.rows, region.row_bytes, region.pitch),
     };
@@ -46,6 +50,11 @@ pub(crate) fn place(region: &Region, rule: Rule) -> (Place, Extent) {
 }
 
 impl Extent {
+    /// Whether what it overlaps is only taken to overlap.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, Self::Everything | Self::Anything)
+    }
+
     fn runs(start: u64, rows: u64, row_bytes: u64, pitch: u64) -> Self {
         if rows == 0 || row_bytes == 0 {
             return Self::Nothing;
@@ -64,7 +73,7 @@ impl Extent {
     pub(crate) fn end(&self) -> u128 {
         match *self {
             Self::Nothing => 0,
-            Self::Everything => u128::MAX,
+            Self::Everything | Self::Anything => u128::MAX,
             Self::Runs { start, rows, row_bytes, pitch } => {
                 u128::from(start) + u128::from(rows - 1) * u128::from(pitch) + u128::from(row_bytes)
             }

@@ -4,14 +4,15 @@
 //!   byte. A global region of unknown size overlaps all of its buffer; an empty local one overlaps nothing. This is
 //!   the reference's rule. It misses tiles that overlap at different addresses.
 //! * `range`: local regions are compared by absolute address, row by row; one of unknown address overlaps its whole
-//!   space. Global regions are compared within their buffer; buffers are apart if `distinct-parameters` holds.
+//!   space. Global regions are compared within their buffer; buffers are apart if `distinct-parameters` holds. A region that
+//!   nobody could trace overlaps all of its space, global memory included.
 //!
 //! Regions that the rule cannot tell apart form a class and share one row of overlaps. Within a buffer or space the
 //! classes are swept by address, so the time is that of sorting plus the number of overlaps found.
 
 mod extent;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use extent::{Extent, Place, place};
 use pipewright_abi::hazard::{HazardData, Overlap, overlap_flag};
@@ -99,9 +100,11 @@ fn overlaps(kernel: &Kernel<'_>, rule: Rule) -> HazardData {
         sweep(&mut classes, start..start + len);
         start += len;
     }
-    if rule == (Rule::Range { distinct_parameters: false }) {
+    let distinct_parameters = rule != Rule::Range { distinct_parameters: false };
+    if !distinct_parameters {
         assume_parameters_overlap(&mut classes);
     }
+    spread_untraced(&mut classes, distinct_parameters);
 
     let mut hazards = HazardData::default();
     let mut row_of_class = Vec::with_capacity(classes.len());
@@ -140,19 +143,39 @@ fn sweep(classes: &mut [Class], of_place: std::ops::Range<usize>) {
         let extent = classes[i].extent;
         match extent {
             Extent::Nothing => continue,
-            Extent::Everything => {}
+            Extent::Everything | Extent::Anything => {}
             Extent::Runs { start, .. } => active.retain(|&a| classes[a].extent.end() > u128::from(start)),
         }
-        classes[i].overlaps.push((i, if extent == Extent::Everything { overlap_flag::ASSUMED } else { 0 }));
+        classes[i].overlaps.push((i, if extent.is_open() { overlap_flag::ASSUMED } else { 0 }));
         for &a in &active {
             if classes[a].extent.overlaps(&extent) {
-                let assumed = classes[a].extent == Extent::Everything || extent == Extent::Everything;
+                let assumed = classes[a].extent.is_open() || extent.is_open();
                 let flags = if assumed { overlap_flag::ASSUMED } else { 0 };
                 classes[a].overlaps.push((i, flags));
                 classes[i].overlaps.push((a, flags));
             }
         }
         active.push(i);
+    }
+}
+
+/// What may be anywhere in its space overlaps the buffers there too that are compared by root. There is one such class for
+/// each space. Global ones are done if parameters overlap.
+fn spread_untraced(classes: &mut [Class], distinct_parameters: bool) {
+    let is_untraced = |c: &&Class| c.extent == Extent::Anything && (distinct_parameters || !c.place.global);
+    let places: BTreeSet<Place> = classes.iter().filter(is_untraced).map(|c| c.place).collect();
+    for place in places {
+        let here = |&i: &usize| classes[i].place == place && classes[i].extent == Extent::Anything;
+        let Some(untraced) = (0..classes.len()).find(here) else { continue };
+        let apart = |i: &usize| {
+            let class = &classes[*i];
+            class.place.space == place.space && class.place != place && class.extent != Extent::Nothing
+        };
+        let others: Vec<usize> = (0..classes.len()).filter(apart).collect();
+        for other in others {
+            classes[untraced].overlaps.push((other, overlap_flag::ASSUMED));
+            classes[other].overlaps.push((untraced, overlap_flag::ASSUMED));
+        }
     }
 }
 
@@ -302,6 +325,32 @@ mod tests {
         }
         let range = [("alias", "range".into())];
         assert_eq!(rows(k, &range), [vec![0], vec![1, 3], vec![2], vec![1, 3]]);
+    }
+
+    #[test]
+    fn by_range_what_cannot_be_traced_overlaps_all_of_its_space() {
+        let build = || {
+            let mut k = KernelBuilder::new();
+            k.tile(0);
+            let (space, root) = (k.space("vec"), k.root("vec", 7));
+            k.region(Region { size: 64, space, root, flags: region_flag::PRIVATE, ..Default::default() });
+            k.parameter(0);
+            k.parameter(1);
+            let lost = region_flag::UNTRACED | region_flag::NOT_ROOT;
+            let root = k.root("vec", 8);
+            k.region(Region { space, root, flags: lost, ..Default::default() });
+            let (space, root) = (k.space("gm"), k.root("gm", 9));
+            k.region(Region { space, root, flags: lost | region_flag::GLOBAL, ..Default::default() });
+            k
+        };
+        let range = ("alias", "range".into());
+        let (tiles, anywhere) = (vec![0, 4], vec![0, 1, 4]);
+        let expected = [&tiles, &vec![1, 4], &vec![2, 5], &vec![3, 5], &anywhere, &vec![2, 3, 5]];
+        assert_eq!(rows(build(), std::slice::from_ref(&range)).iter().collect::<Vec<_>>(), expected);
+        assert_eq!(rows(build(), &[]), [vec![0], vec![1], vec![2], vec![3], vec![], vec![]]);
+        let overlapping = rows(build(), &[range, ("distinct-parameters", false.into())]);
+        assert_eq!(overlapping[2..4], [vec![2, 3, 5], vec![2, 3, 5]]);
+        assert_eq!(overlapping[5], [2, 3, 5]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! that place too: once the trip writes its own tile, the one that was handed over is gone. Touching it after that, or
 //! handing it on once more, needs a second place, which one address cannot give: such a program is refused.
 
-use pipewright_abi::ir::{Module, type_kind};
+use pipewright_abi::ir::Module;
 use pipewright_abi::kernel::{Kernel, Node, node_kind};
 use pipewright_abi::parts::{PartKind, Parts};
 use pipewright_abi::target::{Target, operand_flag};
@@ -20,7 +20,7 @@ pub(crate) fn carried_roots(
     target: &Target<'_>,
 ) -> Result<Vec<bool>, PassError> {
     let mut carried = vec![false; kernel.roots.len()];
-    let is_tile = |v| module.type_of(v).kind == type_kind::TILE;
+    let is_tile = |v| module.type_of(v).is_memory();
     let carries = |node: &Node| node.kind == node_kind::LOOP_BEGIN && module.results(node.op).any(is_tile);
     if !kernel.nodes.iter().any(carries) {
         return Ok(carried);
@@ -134,6 +134,10 @@ impl Tracer<'_, '_> {
             name if name.starts_with("scf.") => {
                 let blocks = self.module.bodies(op).iter().flat_map(|body| self.module.blocks(body));
                 out.extend(blocks.filter_map(|block| self.yielded(block, index)));
+            }
+            // A select, a cast: whatever it is given.
+            _ if self.module.op(op).entry.is_none() => {
+                out.extend(self.module.operands(op).iter().map(|o| o.value))
             }
             _ => {
                 let entry = self.module.op(op).entry.get().map(|e| self.target.t.entries[e.index()]);

@@ -3,10 +3,12 @@
 //! Taken for the whole function: a reserved buffer with a base, a tile that carries its address, and what the
 //! functions that it calls use (no synchronization stands around a call, so nothing may share bytes across it).
 
-use pipewright_abi::ir::{DYNAMIC, Module, attr_kind, type_kind};
+use std::collections::BTreeSet;
+
+use pipewright_abi::ir::{Module, attr_kind, type_kind};
 use pipewright_abi::kernel::{Kernel, region_flag};
 use pipewright_abi::target::{Target, entry_flag, space_flag};
-use pipewright_abi::{BlockId, OpId, PassError, SpaceId, TextRange, TypeId, ValueId};
+use pipewright_abi::{BlockId, OpId, PassError, SpaceId, TextRange, ValueId};
 
 use crate::carried::carried_roots;
 use crate::lifetime::{Lifetime, allocated_roots, lifetimes, whole_function};
@@ -67,8 +69,13 @@ pub(crate) fn needs(
     for (op, root) in allocated_roots(kernel) {
         let root_record = &kernel.roots[root.index()];
         let ty = module.type_of(root_record.value);
-        let Some(space) = module.tile(ty).map(|t| t.space) else { continue };
-        let size = tile_bytes(module, ty).ok_or_else(|| {
+        // A buffer of several tiles is one buffer.
+        let (slot, count) = module.slots(ty).map_or((ty, 1), |(slot, count)| (module.ty(slot), count));
+        let Some(space) = module.tile(slot).map(|t| t.space) else { continue };
+        let slots = |bytes: u64| {
+            if count > 1 { target.slot_pitch(space, bytes).checked_mul(count) } else { Some(bytes) }
+        };
+        let size = module.tile_bytes(slot).and_then(slots).ok_or_else(|| {
             let message = "the size of the tile is known only at run time";
             let help =
                 "give it constant rows and columns, and the run-time extents as `valid_row` and `valid_col`";
@@ -85,10 +92,9 @@ pub(crate) fn needs(
         });
     }
     let computed = addressed_tiles(kernel, module, &mut needs);
-    if let Some(space) = untraceable(kernel, module) {
-        let of_space = needs.buffers.iter_mut().filter(|b| b.space == space);
-        of_space.for_each(|b| b.lifetime = Some(everywhere));
-    }
+    let untraceable = untraceable(kernel, module);
+    let may_be_meant = needs.buffers.iter_mut().filter(|b| untraceable.contains(&b.space));
+    may_be_meant.for_each(|b| b.lifetime = Some(everywhere));
     let entry = module.entry_block(function, 0);
     walk(module, entry, &mut |op| {
         let flags = module.op(op).entry.get().map_or(0, |e| target.t.entries[e.index()].flags);
@@ -136,35 +142,11 @@ fn value_name(module: &Module<'_>, value: ValueId) -> String {
     }
 }
 
-/// Bytes of a tile, the padding of a compact one included.
-fn tile_bytes(module: &Module<'_>, ty: &pipewright_abi::ir::Type) -> Option<u64> {
-    let padding = i64::from(module.tile(ty)?.compact == 2);
-    let bits = u64::from(element_bits(module, ty.element));
-    let extents = module.dims(ty).iter().map(|&extent| match extent {
-        DYNAMIC => None,
-        extent => u64::try_from(extent.checked_add(padding)?).ok(),
-    });
-    let mut total = bits;
-    for extent in extents {
-        total = total.checked_mul(extent?)?;
-    }
-    Some(total.div_ceil(8))
-}
-
-fn element_bits(module: &Module<'_>, element: TypeId) -> u32 {
-    match element.get().map(|e| module.ty(e)) {
-        Some(ty) if matches!(ty.kind, type_kind::INT | type_kind::FLOAT) => ty.width,
-        Some(ty) if ty.kind == type_kind::INDEX => 64,
-        // The dialect's own small floats: one byte.
-        _ => 8,
-    }
-}
-
 /// Tiles that carry their address keep it. Returns the place of an address that is computed, if there is one.
 fn addressed_tiles(kernel: &Kernel<'_>, module: &Module<'_>, needs: &mut Needs) -> Option<TextRange> {
     let mut computed = None;
-    use region_flag::{GLOBAL, KNOWN_ADDRESS, PRIVATE};
-    for region in kernel.regions.iter().filter(|r| r.flags & (GLOBAL | PRIVATE) == 0) {
+    use region_flag::{GLOBAL, KNOWN_ADDRESS, PRIVATE, UNTRACED};
+    for region in kernel.regions.iter().filter(|r| r.flags & (GLOBAL | PRIVATE | UNTRACED) == 0) {
         let root = &kernel.roots[region.root.index()];
         // The root of such a tile is its address; other roots are tiles.
         if !matches!(module.type_of(root.value).kind, type_kind::INT | type_kind::INDEX) {
@@ -182,13 +164,17 @@ fn addressed_tiles(kernel: &Kernel<'_>, module: &Module<'_>, needs: &mut Needs) 
     computed
 }
 
-/// A space in which a loop carries so many buffers round that nobody knows which one it means.
-fn untraceable(kernel: &Kernel<'_>, module: &Module<'_>) -> Option<SpaceId> {
-    let region = kernel.regions.iter().find(|region| {
-        let value = module.value(kernel.roots[region.root.index()].value);
-        value.op.is_none() && module.block_owner(value.block) != kernel.function()
-    })?;
-    Some(region.space)
+/// Spaces in which something is touched of which nobody knows which buffer it is. What the function gets from its caller
+/// is none of its own.
+fn untraceable(kernel: &Kernel<'_>, module: &Module<'_>) -> BTreeSet<SpaceId> {
+    let is_parameter = |value: ValueId| {
+        let value = module.value(value);
+        value.op.is_none() && module.block_owner(value.block) == kernel.function()
+    };
+    let untraced = kernel.regions.iter().filter(|region| {
+        region.flags & region_flag::UNTRACED != 0 && !is_parameter(kernel.roots[region.root.index()].value)
+    });
+    untraced.map(|region| region.space).collect()
 }
 
 fn reserved_buffer(
