@@ -1,4 +1,5 @@
-//! How the time of reading, lowering and each stage of `a3-reference` grows with the size of a kernel.
+//! How the time of reading, lowering and each stage grows with the size of a kernel: of `a3-reference`, and of `a3` on the
+//! shapes of which the reference makes a quadratic number of groups.
 //!
 //! `cargo bench` prints one line for each shape, size and step. Growth is close to linear if ten times the
 //! instructions take at most fifteen times as long.
@@ -17,12 +18,17 @@ use pipewright_tests::synthetic::{Shape, kernel};
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 
 fn growth(criterion: &mut Criterion) {
+    growth_of(criterion, "a3-reference", Shape::ALL);
+    growth_of(criterion, "a3", Shape::QUADRATIC);
+}
+
+fn growth_of(criterion: &mut Criterion, pipeline: &str, shapes: [(Shape, &str); 3]) {
     pipewright_tests::build_directory();
-    let unresolved = pipeline::load("a3-reference").expect("the pipeline loads");
+    let unresolved = pipeline::load(pipeline).expect("the pipeline loads");
     let target = target::load(&unresolved.target, &[]).expect("the target loads");
     let found = plugin::discover(&[]).expect("plugins are found");
     let pipeline = pipeline::resolve(unresolved, &found, &[]).expect("the pipeline resolves");
-    for (shape, name) in Shape::ALL {
+    for (shape, name) in shapes {
         let mut group = criterion.benchmark_group(name);
         group
             .sample_size(10)

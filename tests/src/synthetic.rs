@@ -16,12 +16,22 @@ pub enum Shape {
     Loops,
     /// Branches with two arms, one after the other.
     Branches,
+    /// Loops of three instructions and nothing between them.
+    LoopsInARow,
+    /// One loop of branches with two arms of two instructions, nothing between them.
+    TwoSided,
+    /// One loop of branches with one arm of one instruction, nothing between them.
+    OneSided,
 }
 
 impl Shape {
     /// All shapes with their names.
     pub const ALL: [(Self, &'static str); 3] =
         [(Self::Straight, "straight"), (Self::Loops, "loops"), (Self::Branches, "branches")];
+
+    /// Shapes of which the reference's rules make a quadratic number of groups.
+    pub const QUADRATIC: [(Self, &'static str); 3] =
+        [(Self::LoopsInARow, "loops-in-a-row"), (Self::TwoSided, "two-sided"), (Self::OneSided, "one-sided")];
 }
 
 const TILE: &str = "!pto.tile_buf<vec, 16x64xf32>";
@@ -53,6 +63,10 @@ pub fn kernel(shape: Shape, instructions: usize) -> String {
         k.line(&format!("%a{tile} = arith.constant {} : i64", tile * 4096));
         k.line(&format!("%t{tile} = pto.alloc_tile addr = %a{tile} : {TILE}"));
     }
+    let in_a_loop = matches!(shape, Shape::TwoSided | Shape::OneSided);
+    if in_a_loop {
+        k.open("scf.for %i = %c0 to %c4 step %c1 {");
+    }
     while k.count < instructions {
         match shape {
             Shape::Straight => k.mixed(64, TILES),
@@ -75,7 +89,38 @@ pub fn kernel(shape: Shape, instructions: usize) -> String {
                 k.mixed(8, 4);
                 k.close();
             }
+            Shape::LoopsInARow => {
+                k.open("scf.for %i = %c0 to %c4 step %c1 {");
+                k.load(0);
+                k.add(0, 0, 1);
+                k.store(1);
+                k.close();
+            }
+            Shape::TwoSided => {
+                let [a, b, to] = [0; 3].map(|_| k.random(8));
+                k.open("scf.if %c {");
+                k.load(a);
+                k.add(a, b, to);
+                k.indent -= 2;
+                k.open("} else {");
+                k.store(b);
+                k.add(b, to, a);
+                k.close();
+            }
+            Shape::OneSided => {
+                let [a, b, to] = [0; 3].map(|_| k.random(8));
+                k.open("scf.if %c {");
+                if a % 2 == 0 {
+                    k.load(b)
+                } else {
+                    k.add(a, b, to)
+                }
+                k.close();
+            }
         }
+    }
+    if in_a_loop {
+        k.close();
     }
     k.line("return");
     k.text.push_str("  }\n}\n");
@@ -157,7 +202,7 @@ mod tests {
 
     #[test]
     fn sizes_are_met_and_runs_are_equal() {
-        for (shape, name) in Shape::ALL {
+        for (shape, name) in Shape::ALL.into_iter().chain(Shape::QUADRATIC) {
             let text = kernel(shape, 1000);
             let instructions = text.lines().filter(|l| l.contains("pto.t") && l.contains(" ins(")).count();
             assert!((1000..1100).contains(&instructions), "{name}: {instructions}");

@@ -22,11 +22,11 @@ impl<'s> Candidate<'s> {
         self.list.pipe
     }
 
-    /// The last open member below node `below` and not below `least`.
+    /// The last open member below position `below` and not below `least`: its position.
     pub(crate) fn last(&self, below: u32, least: u32) -> Option<u32> {
         let members = &self.list.members[..self.list.passed];
-        let mut i = position(members, |&m| m < below);
-        'members: while i > 0 && members[i - 1] >= least {
+        let mut i = position(members, |&m| 2 * m + 1 < below);
+        'members: while i > 0 && 2 * members[i - 1] + 1 >= least {
             let member = members[i - 1];
             for cover in &self.covers {
                 if cover.holds && member < cover.all_below {
@@ -37,16 +37,16 @@ impl<'s> Candidate<'s> {
                     continue 'members;
                 }
             }
-            return Some(member);
+            return Some(2 * member + 1);
         }
         None
     }
 
-    /// No open member stands below this one.
+    /// No open member stands below this position.
     pub(crate) fn least(&self, least: u32) -> u32 {
         let covered = self.covers.iter().filter(|c| c.holds).map(|c| c.all_below).max().unwrap_or(0);
         let members = &self.list.members[..self.list.passed];
-        let first = members.partition_point(|&m| m < covered.max(least));
-        members.get(first).copied().unwrap_or(u32::MAX)
+        let first = members.partition_point(|&m| m < covered || 2 * m + 1 < least);
+        members.get(first).map_or(u32::MAX, |&m| 2 * m)
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Groups<'c, 'p> {
     gives_seen: Vec<bool>,
     /// By part, whether a wait in this loop has its set behind itself.
     gives_seen_to_tail: Vec<bool>,
+    /// Whether ends count where motion puts them.
+    moved: bool,
 }
 
 impl<'c, 'p> Groups<'c, 'p> {
@@ -37,6 +39,7 @@ impl<'c, 'p> Groups<'c, 'p> {
         hazards: Hazards<'p>,
         pipes: usize,
         parts: usize,
+        moved: bool,
     ) -> Self {
         Self {
             cx,
@@ -50,11 +53,13 @@ impl<'c, 'p> Groups<'c, 'p> {
             barriers: vec![Vec::new(); pipes],
             gives_seen: vec![false; parts],
             gives_seen_to_tail: vec![false; parts],
+            moved,
         }
     }
 
-    /// Makes the group for the dependence of the instruction scanned now on the instruction `earlier`.
-    pub(crate) fn add(&mut self, setting: &Setting<'_>, earlier: u32) -> Result<(), PassError> {
+    /// Makes the group for the dependence of the instruction scanned now on the instruction `earlier`. Returns the part
+    /// that its set, or the barrier, stands in.
+    pub(crate) fn add(&mut self, setting: &Setting<'_>, earlier: u32) -> Result<PartIndex, PassError> {
         let (now, n) = (NodeId(setting.now), NodeId(earlier));
         let (later_pipe, earlier_pipe) = (setting.pipe, self.pipe_of(earlier));
         if later_pipe == earlier_pipe {
@@ -64,7 +69,7 @@ impl<'c, 'p> Groups<'c, 'p> {
             if barriers.get(at) != Some(&now.0) {
                 barriers.insert(at, now.0);
             }
-            return Ok(());
+            return Ok(setting.parts.of(now));
         }
         let key = (PipeId(earlier_pipe), PipeId(later_pipe));
         let roots = self.hazards.roots(&self.kernel, now, n);
@@ -73,10 +78,18 @@ impl<'c, 'p> Groups<'c, 'p> {
         if self.waits[index].is_empty() && self.back_waits[index].is_empty() {
             self.keys.push((earlier_pipe, later_pipe));
         }
+        let wait = if self.moved {
+            Wait {
+                at: 2 * begin_outside(setting.parts, now, n),
+                set: 2 * end_outside(setting.parts, n, now) + 1,
+            }
+        } else {
+            Wait { at: 2 * now.0, set: 2 * n.0 + 1 }
+        };
         let waits = if earlier < setting.now { &mut self.waits } else { &mut self.back_waits };
-        waits[index].add(Wait { at: setting.now, set: earlier });
+        waits[index].add(wait);
         self.note_loops_left(setting.parts, now, n);
-        Ok(())
+        Ok(setting.parts.of(NodeId(wait.set / 2)))
     }
 
     fn note_loops_left(&mut self, parts: &Parts, wait: NodeId, set: NodeId) {
@@ -103,11 +116,6 @@ impl<'c, 'p> Groups<'c, 'p> {
         &self.keys
     }
 
-    /// Pipes that pairs waiting on `dst` set from.
-    pub(crate) fn sources(&self, dst: u32) -> Vec<u32> {
-        self.keys.iter().filter(|(_, d)| *d == dst).map(|(s, _)| *s).collect()
-    }
-
     /// Waits of a key that stand behind their set.
     pub(crate) fn waits(&self, src: u32, dst: u32) -> &Waits {
         &self.waits[self.index(src, dst)]
@@ -118,9 +126,9 @@ impl<'c, 'p> Groups<'c, 'p> {
         &self.back_waits[self.index(src, dst)]
     }
 
-    /// Whether a barrier of its own pipe stands before the node.
-    pub(crate) fn has_barrier(&self, node: u32) -> bool {
-        self.last_barrier(self.pipe_of(node), node + 1) == Some(node)
+    /// Whether a barrier of the pipe stands before the node, which then runs on it.
+    pub(crate) fn has_barrier(&self, pipe: u32, node: u32) -> bool {
+        self.last_barrier(pipe, node + 1) == Some(node)
     }
 
     /// The last node below `below` before which a barrier of `pipe` stands.
@@ -140,4 +148,24 @@ impl<'c, 'p> Groups<'c, 'p> {
     fn index(&self, src: u32, dst: u32) -> usize {
         src as usize * self.pipes + dst as usize
     }
+}
+
+/// The first node of the outermost construct that holds `node` and not `partner`, or else the node itself: motion puts
+/// waits before it.
+fn begin_outside(parts: &Parts, node: NodeId, partner: NodeId) -> u32 {
+    outside(parts, node, partner, |part| parts.part(part).construct)
+}
+
+/// The last node of that construct: motion puts sets behind it.
+fn end_outside(parts: &Parts, node: NodeId, partner: NodeId) -> u32 {
+    outside(parts, node, partner, |part| parts.part(part).construct_end)
+}
+
+fn outside(parts: &Parts, node: NodeId, partner: NodeId, end: impl Fn(PartIndex) -> NodeId) -> u32 {
+    let (mut at, mut part) = (node, parts.of(node));
+    while !parts.contains(part, partner) {
+        at = end(part);
+        part = parts.part(part).parent;
+    }
+    at.0
 }

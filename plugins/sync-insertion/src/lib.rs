@@ -10,11 +10,16 @@
 //! no trip), what waits were *seen* there is, which `loop-history = "drop"` mends. Nothing is known behind a branch but
 //! what both its parts finished.
 //!
+//! With `ends = "as-moved"` the ends of a pair count where motion will put them: the wait before the outermost construct
+//! that does not hold the set, the set behind the outermost one that does not hold the wait. There they stand on every
+//! path, so nothing that is known there hangs on a trip or an arm, and a pipe that finishes there is finished for all the
+//! code before. What is ordered by pairs that stay inside a construct is still not known outside.
+//!
 //! Time: a scan visits only nodes at which its knowledge changes, and stops where nothing is left to find
 //! (`scan`); it does not look again at what an earlier scan is known to cover (`facts`). In straight-line code,
 //! nested loops and branches that reuse their memory this is close to linear. The number of groups itself can be
-//! quadratic: an instruction gets a group with *each* of the earlier loops or branches that touch its memory if
-//! nothing between them is ordered with it, since what is finished in one is not known outside.
+//! quadratic as long as ends count as made: an instruction gets a group with *each* of the earlier loops or branches
+//! that touch its memory if nothing between them is ordered with it, since what is finished in one is not known outside.
 
 mod candidate;
 mod facts;
@@ -28,6 +33,7 @@ mod waits;
 use pipewright_abi::kernel::{kernel_flag, node_kind};
 use pipewright_abi::plan::{Anchor, group_flag};
 use pipewright_abi::{NodeId, Pass, PassContext, PassError, PassInfo, register_pass};
+use rounds::Ends;
 
 /// The pass.
 #[derive(Debug)]
@@ -49,6 +55,13 @@ impl Pass for SyncInsertion {
                 "whether a wait seen inside a loop counts for the code before the loop; keeping it loses an order \
                  when the loop makes no trip",
             )
+            .choice(
+                "ends",
+                &["as-made", "as-moved"],
+                "where the ends of a pair count while others are looked for: beside its instructions, or where \
+                 sync-motion puts them, before and behind constructs; then nothing is lost, loop-history does not \
+                 matter, and fewer groups are made",
+            )
     }
 
     fn run(cx: &mut PassContext<'_>) -> Result<(), PassError> {
@@ -62,8 +75,12 @@ impl Pass for SyncInsertion {
         if !kernel.wants_sync() {
             return Ok(());
         }
-        let keep_history = cx.text("loop-history") != "drop";
-        rounds::insert(cx, kernel, keep_history)?;
+        let ends = match (cx.text("ends"), cx.text("loop-history")) {
+            ("as-moved", _) => Ends::Moved,
+            (_, "drop") => Ends::DropHistory,
+            _ => Ends::KeepHistory,
+        };
+        rounds::insert(cx, kernel, ends)?;
         let last = kernel.node_ids().rev().find(|&n| kernel.node(n).kind != node_kind::PLACEHOLDER);
         if let (true, Some(last)) = (cx.flag("tail-barrier"), last) {
             let all = cx.target().all_pipes().ok_or_else(|| {

@@ -13,11 +13,7 @@ use crate::scan::{Scan, Setting, Trace};
 use crate::waits::{Pipes, only};
 
 /// Inserts a pair or barrier for each hazard that the ones before do not order.
-pub(crate) fn insert<'p>(
-    cx: &mut PassContext<'p>,
-    kernel: Kernel<'p>,
-    keep_history: bool,
-) -> Result<(), PassError> {
+pub(crate) fn insert<'p>(cx: &mut PassContext<'p>, kernel: Kernel<'p>, ends: Ends) -> Result<(), PassError> {
     let (hazards, target) = (cx.hazards()?, cx.target());
     let pipes = target.t.pipes.len();
     if pipes > Pipes::BITS as usize {
@@ -36,11 +32,11 @@ pub(crate) fn insert<'p>(
         part_pipes: part_pipes(&kernel, &parts),
         forward: Facts::new(lists.slots()),
         round: Facts::new(lists.slots()),
-        groups: Groups::new(cx, kernel, hazards, pipes, parts.count()),
+        groups: Groups::new(cx, kernel, hazards, pipes, parts.count(), ends == Ends::Moved),
         kernel,
         parts,
         lists,
-        keep_history,
+        ends,
         pipes,
     };
     for (id, node) in kernel.node_ids().zip(kernel.nodes) {
@@ -60,6 +56,17 @@ pub(crate) fn insert<'p>(
     Ok(())
 }
 
+/// What scans take for granted about where the ends of a pair stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// Where the pair was made. A wait that was seen inside a loop counts for the code before the loop as well.
+    KeepHistory,
+    /// Where the pair was made. What was seen inside a loop is forgotten outside.
+    DropHistory,
+    /// Where motion puts them: before and behind the constructs that do not hold their partner.
+    Moved,
+}
+
 struct Rounds<'c, 'p> {
     kernel: Kernel<'p>,
     parts: Parts,
@@ -68,14 +75,14 @@ struct Rounds<'c, 'p> {
     forward: Facts,
     round: Facts,
     groups: Groups<'c, 'p>,
-    keep_history: bool,
+    ends: Ends,
     pipes: usize,
 }
 
 impl Rounds<'_, '_> {
     /// Looks for dependences of `now` on what precedes it.
     fn forward(&mut self, now: u32) -> Result<(), PassError> {
-        let Self { kernel, parts, part_pipes, lists, forward: facts, groups, keep_history, pipes, .. } = self;
+        let Self { kernel, parts, part_pipes, lists, forward: facts, groups, ends, pipes, .. } = self;
         let part = parts.of(NodeId(now));
         let uses = lists.uses(now);
         let mut candidates = Vec::new();
@@ -85,7 +92,7 @@ impl Rounds<'_, '_> {
             if !facts.covers_up_to(used.slot, part, last) {
                 let covers = facts.covers(parts, used.slot, now).collect();
                 let candidate = Candidate::new(list, covers);
-                candidates.extend(candidate.last(now, 0).is_some().then_some(candidate));
+                candidates.extend(candidate.last(2 * now, 0).is_some().then_some(candidate));
             }
         }
         let mut trace = Trace::default();
@@ -93,7 +100,7 @@ impl Rounds<'_, '_> {
             let setting = Setting {
                 parts,
                 part_pipes,
-                loops_give_seen: *keep_history,
+                ends: *ends,
                 now,
                 pipe: kernel.node(NodeId(now)).pipe.0,
                 least_candidate: 0,
@@ -102,7 +109,7 @@ impl Rounds<'_, '_> {
             scan.path(0)?;
             trace = scan.trace();
         }
-        let around = Around { parts, top: 0, loops_give_seen: *keep_history };
+        let around = Around { parts, top: 0, loops_give_seen: *ends == Ends::KeepHistory };
         note(facts, lists, &around, now, kernel.node(NodeId(now)).pipe.0, &trace);
         Ok(())
     }
@@ -131,7 +138,7 @@ impl Rounds<'_, '_> {
         end: u32,
         construct: Option<(u32, u32)>,
     ) -> Result<(), PassError> {
-        let Self { kernel, parts, part_pipes, lists, round: facts, groups, keep_history, pipes, .. } = self;
+        let Self { kernel, parts, part_pipes, lists, round: facts, groups, ends, pipes, .. } = self;
         let part = parts.of(NodeId(now));
         // In a loop of the body the tail begins at the instruction, and what stands in that loop was dealt with when it
         // ended. A branch of the body is scanned in full.
@@ -150,23 +157,23 @@ impl Rounds<'_, '_> {
             let covers = facts.covers_round(parts, used.slot, now);
             let dealt_with = inner_loop.map(|(begin, end)| Cover::between(begin, end));
             let candidate = Candidate::new(list, covers.chain(dealt_with).collect());
-            candidates.extend(candidate.last(end, least_candidate).is_some().then_some(candidate));
+            candidates.extend(candidate.last(2 * end, 2 * least_candidate).is_some().then_some(candidate));
         }
         let mut trace = Trace::default();
         if !candidates.is_empty() {
             let setting = Setting {
                 parts,
                 part_pipes,
-                loops_give_seen: *keep_history,
+                ends: *ends,
                 now,
                 pipe: kernel.node(NodeId(now)).pipe.0,
-                least_candidate,
+                least_candidate: 2 * least_candidate,
             };
             let mut scan = Scan::new(setting, candidates, groups, *pipes);
             scan.round(body, end)?;
             trace = scan.trace();
         }
-        let around = Around { parts, top: body, loops_give_seen: *keep_history };
+        let around = Around { parts, top: body, loops_give_seen: *ends == Ends::KeepHistory };
         note(facts, lists, &around, now, kernel.node(NodeId(now)).pipe.0, &trace);
         Ok(())
     }

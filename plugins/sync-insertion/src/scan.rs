@@ -3,7 +3,7 @@
 //! The reference walks back node by node and keeps a record: the pipes known to be finished, and the waits passed
 //! while their pipe was known to be covered (*seen*). Here only the places where that record can change are visited,
 //! the highest first: a conflicting instruction (*candidate*), the set of a seen wait, a wait that would be seen, a
-//! barrier. Positions are counted twice as fine as nodes: before node n is 2n, n itself and after it is 2n + 1.
+//! barrier, each at its position (see [`crate::waits`]).
 //!
 //! At this stage the entries before a node all wait on that node's pipe, and those after it all set from it, so their
 //! order within one list does not matter.
@@ -26,6 +26,7 @@ use pipewright_abi::{NodeId, PassError};
 use crate::candidate::Candidate;
 use crate::facts::Cover;
 use crate::groups::Groups;
+use crate::rounds::Ends;
 use crate::seen::SeenSets;
 use crate::waits::{Pipes, only};
 
@@ -40,15 +41,17 @@ struct Frame {
     gives_seen: bool,
     /// Pipes known to be finished.
     finished: Pipes,
-    /// A set of this frame below this node cannot matter.
+    /// The part that the piece is of.
+    part: PartIndex,
+    /// A set of this frame below this position cannot matter.
     least_set: u32,
     /// Sets whose waits were seen within the frame.
     seen: SeenSets,
 }
 
 impl Frame {
-    fn new(construct: u32, begin: u32, gives_seen: bool, finished: Pipes, least_set: u32) -> Self {
-        Self { begin, construct, gives_seen, finished, least_set, seen: SeenSets::default() }
+    fn new(part: PartIndex, (construct, begin): (u32, u32), gives_seen: bool, finished: Pipes) -> Self {
+        Self { begin, construct, gives_seen, finished, part, least_set: 0, seen: SeenSets::default() }
     }
 }
 
@@ -58,11 +61,11 @@ pub(crate) struct Setting<'s> {
     pub(crate) parts: &'s Parts,
     /// Pipes of the instructions in each part, at any depth.
     pub(crate) part_pipes: &'s [Pipes],
-    pub(crate) loops_give_seen: bool,
+    pub(crate) ends: Ends,
     /// The instruction.
     pub(crate) now: u32,
     pub(crate) pipe: u32,
-    /// Candidates below this node do not count.
+    /// Candidates below this position do not count.
     pub(crate) least_candidate: u32,
 }
 
@@ -73,7 +76,7 @@ pub(crate) struct Scan<'s, 'g, 'c, 'p> {
     candidates: Vec<Candidate<'s>>,
     groups: &'g mut Groups<'c, 'p>,
     frames: Vec<Frame>,
-    /// For each pipe one more than the highest set of a seen wait on the straight path ahead: it finishes there.
+    /// For each pipe one more than the highest set's position of a seen wait on the straight path ahead: it finishes there.
     settled: Vec<u32>,
     phase: Phase,
     /// Candidates stand below this node.
@@ -136,7 +139,7 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         groups: &'g mut Groups<'c, 'p>,
         pipes: usize,
     ) -> Self {
-        let outermost = Frame::new(0, 0, true, 0, 0);
+        let outermost = Frame::new(0, (0, 0), true, 0);
         Self {
             frames: vec![outermost],
             settled: vec![0; pipes],
@@ -166,18 +169,19 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         self.refresh(from);
         loop {
             let of = *self.setting.parts.part(part);
+            self.frames[0].part = part;
             let lo = if part == 0 { 0 } else { 2 * of.begin.0 + 2 };
             if self.run(part, from, lo)? == Flow::Stop {
                 return Ok(Flow::Stop);
             }
             // Sets above are passed, but those in the tail of the iteration are still to come.
-            let below = if self.phase == Phase::Prefix { u32::MAX } else { of.construct.0 };
+            let below = if self.phase == Phase::Prefix { u32::MAX } else { of.construct.0.saturating_mul(2) };
             let known = self.known(below);
             self.trace.left.push(known);
             if part == top {
                 return Ok(Flow::Done);
             }
-            from = 2 * of.construct.0;
+            from = 2 * of.construct.0 + 1;
             part = of.parent;
         }
     }
@@ -189,6 +193,7 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         if flow == Flow::Done {
             self.phase = Phase::Tail;
             self.settled.fill(0);
+            self.frames[0].part = body;
             // What held at a place in the prefix had to hold there; it is too late now.
             self.candidates.iter_mut().flat_map(|c| &mut c.covers).for_each(Cover::close);
             self.refresh(2 * end);
@@ -221,7 +226,7 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
                 }
                 Some(inner) => {
                     self.enter(inner, lo)?;
-                    from = 2 * parts.part(inner).construct.0;
+                    from = 2 * parts.part(inner).construct.0 + 1;
                 }
             }
         }
@@ -233,15 +238,16 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         let of = *parts.part(inner);
         let (begin, end) = (of.construct.0, of.construct_end.0);
         let finished = self.top().finished;
-        let candidate = self.candidate(end, begin, finished).is_some();
+        let candidate = self.candidate(2 * end, 2 * begin, finished).is_some();
         if of.kind == PartKind::Loop {
             let gives = self.groups.gives_seen(inner)
                 || (self.phase == Phase::Prefix && self.groups.gives_seen_to_tail(inner));
-            let gives = gives && self.setting.loops_give_seen;
+            let gives_seen = self.setting.ends == Ends::KeepHistory;
+            let gives = gives && gives_seen;
             if candidate || gives {
-                let least_set = if gives { 0 } else { self.least_candidate(begin, finished) };
-                let gives_seen = self.setting.loops_give_seen;
-                self.frames.push(Frame::new(begin, begin, gives_seen, finished, least_set));
+                let least_set = if gives { 0 } else { self.least_candidate(2 * begin, finished) };
+                let frame = Frame::new(inner, (begin, begin), gives_seen, finished);
+                self.frames.push(Frame { least_set, ..frame });
                 self.run(inner, 2 * end, lo.max(2 * begin + 2))?;
                 let left = self.frames.pop().filter(|f| f.gives_seen);
                 if let (Some(left), Some(around)) = (left, self.frames.last_mut()) {
@@ -259,7 +265,8 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         let mut in_both = Pipes::MAX;
         for part in [then, otherwise] {
             let (begin, end) = (parts.part(part).begin.0, parts.part(part).end.0);
-            self.frames.push(Frame::new(of.construct.0, begin, false, finished, 0));
+            let finished = self.top().finished;
+            self.frames.push(Frame::new(part, (of.construct.0, begin), false, finished));
             self.run(part, 2 * end, 2 * begin + 2)?;
             in_both &= self.frames.pop().map_or(0, |f| f.finished);
         }
@@ -270,38 +277,67 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
     /// Takes in what stands at a position of the piece scanned now.
     fn visit(&mut self, event: u32) -> Result<(), PassError> {
         let node = event / 2;
-        let pipe = self.groups.pipe_of(node);
-        if event % 2 == 1 {
-            if self.last_set(node + 1) == Some(node) {
-                self.finish(only(pipe), event);
-            }
-            if self.top().finished & only(pipe) == 0 && self.is_candidate(node) {
-                self.groups.add(&self.setting, node)?;
+        if event.is_multiple_of(2) {
+            self.take_in_waits(event);
+        }
+        let finished = self.top().finished;
+        let seen = self.frames.iter().map(|f| f.seen.sources_at(event, |dst| self.is_done(dst, finished)));
+        let set_here = seen.fold(0, |all, pipes| all | pipes) & !finished;
+        if set_here != 0 {
+            self.finish(set_here, event);
+        }
+        if self.is_candidate(event) {
+            let pipe = self.groups.pipe_of(node);
+            if self.top().finished & only(pipe) == 0 {
+                let part = self.groups.add(&self.setting, node)?;
                 self.note_made(pipe);
-                self.finish(only(pipe), event);
+                self.finish_around(pipe, part, event);
             }
-            return Ok(());
         }
-        if pipe == self.setting.pipe && self.groups.has_barrier(node) {
-            self.finish(only(pipe), event);
+        Ok(())
+    }
+
+    /// Takes in the barrier and the waits at a position before a node.
+    fn take_in_waits(&mut self, event: u32) {
+        if self.groups.has_barrier(self.setting.pipe, event / 2) {
+            self.finish(only(self.setting.pipe), event);
         }
-        if self.is_done(pipe, self.top().finished) {
-            for src in self.groups.sources(pipe) {
-                for i in 0..self.groups.waits(src, pipe).at(node).len() {
-                    let set = self.groups.waits(src, pipe).at(node)[i].set;
-                    self.see(src, pipe, set);
-                }
-                if self.phase == Phase::Prefix {
-                    for i in 0..self.groups.back_waits(src, pipe).at(node).len() {
-                        let set = self.groups.back_waits(src, pipe).at(node)[i].set;
-                        if self.matters_in_tail(src) {
-                            self.note_seen(src, pipe, set);
-                        }
+        for key in 0..self.groups.keys().len() {
+            let (src, dst) = self.groups.keys()[key];
+            if !self.is_done(dst, self.top().finished) {
+                continue;
+            }
+            for i in 0..self.groups.waits(src, dst).at(event).len() {
+                let set = self.groups.waits(src, dst).at(event)[i].set;
+                self.see(src, dst, set);
+            }
+            if self.phase == Phase::Prefix {
+                for i in 0..self.groups.back_waits(src, dst).at(event).len() {
+                    let set = self.groups.back_waits(src, dst).at(event)[i].set;
+                    if self.matters_in_tail(src) {
+                        self.note_seen(src, dst, set);
                     }
                 }
             }
         }
-        Ok(())
+    }
+
+    /// The pipe is finished by a group that was made now: a barrier right before the instruction, or a pair whose set
+    /// stands in `part` once it was moved. Where ends count as made, only the piece scanned now knows.
+    fn finish_around(&mut self, pipe: u32, part: PartIndex, event: u32) {
+        if self.setting.ends == Ends::Moved {
+            let parts = self.setting.parts;
+            let is_barrier = pipe == self.setting.pipe;
+            for frame in &mut self.frames {
+                let knows = is_barrier || part == frame.part || parts.below(part, frame.part).is_some();
+                frame.finished |= if knows { only(pipe) } else { 0 };
+            }
+            if is_barrier && self.trace.barrier_from != u32::MAX {
+                self.trace.barrier_from = 0;
+            }
+            self.refresh(event);
+        }
+        self.finish(only(pipe), event);
     }
 
     /// Notes that a group was made for an instruction of `pipe`.
@@ -326,9 +362,9 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         let parts = self.setting.parts;
         // In the tail the straight path of the instruction is not scanned.
         let on_path =
-            self.phase != Phase::Tail && parts.contains(parts.of(NodeId(set)), NodeId(self.setting.now));
+            self.phase != Phase::Tail && parts.contains(parts.of(NodeId(set / 2)), NodeId(self.setting.now));
         let stays = self.frames.iter().all(|f| f.gives_seen);
-        if on_path && stays && set < self.setting.now && self.is_done(dst, self.frames[0].finished) {
+        if on_path && stays && set < 2 * self.setting.now && self.is_done(dst, self.frames[0].finished) {
             let settled = &mut self.settled[src as usize];
             *settled = (*settled).max(set + 1);
         }
@@ -339,17 +375,17 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         self.frames[top].seen.add(src, dst, set);
     }
 
-    /// The last set below node `below` that finishes a pipe.
+    /// The last set below position `below` that finishes a pipe.
     fn last_set(&self, below: u32) -> Option<u32> {
         let finished = self.top().finished;
         let last = |f: &Frame| f.seen.last(below, finished, |dst| self.is_done(dst, finished));
         self.frames.iter().filter_map(last).max()
     }
 
-    /// Whether seeing a wait on `src` whose set stands after node `set` can change what comes.
+    /// Whether seeing a wait on `src` whose set stands at position `set` can change what comes.
     fn matters(&self, src: u32, set: u32) -> bool {
         for (depth, frame) in self.frames.iter().enumerate().rev() {
-            if depth == 0 || set > frame.begin {
+            if depth == 0 || set > 2 * frame.begin + 1 {
                 let ahead = depth > 0 || set >= self.settled[src as usize];
                 return ahead && set >= frame.least_set && frame.finished & only(src) == 0;
             }
@@ -370,11 +406,10 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
     fn event(&self, from: u32, lo: u32) -> Option<u32> {
         let finished = self.top().finished;
         // Sets of seen waits.
-        let mut event = self.last_set(from / 2).map(|set| 2 * set + 1).filter(|&s| s >= lo);
+        let mut event = self.last_set(from).filter(|&s| s >= lo);
         // Candidates.
         if self.phase != Phase::Prefix {
-            let candidate = self.candidate(from / 2, lo / 2, finished).map(|c| 2 * c + 1);
-            event = event.max(candidate.filter(|&c| c >= lo));
+            event = event.max(self.candidate(from, lo, finished));
         }
         // Barriers of the pipe itself.
         if finished & only(self.setting.pipe) == 0 {
@@ -388,21 +423,20 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
                 continue;
             }
             // What does not stand above the highest event so far is no earlier event.
-            let least = event.unwrap_or(lo).max(lo).div_ceil(2);
-            let (below, least_set) = (from.div_ceil(2), least_set.max(self.least_at(src)));
-            let wait =
-                self.groups.waits(src, dst).last(below, least, least_set, |w| self.matters(src, w.set));
-            event = event.max(wait.map(|w| 2 * w.at));
+            let least = event.unwrap_or(lo).max(lo);
+            let least_set = least_set.max(self.least_at(src));
+            let wait = self.groups.waits(src, dst).last(from, least, least_set, |w| self.matters(src, w.set));
+            event = event.max(wait.map(|w| w.at));
             if self.phase == Phase::Prefix {
                 let back =
-                    self.groups.back_waits(src, dst).last(below, least, 0, |_| self.matters_in_tail(src));
-                event = event.max(back.map(|w| 2 * w.at));
+                    self.groups.back_waits(src, dst).last(from, least, 0, |_| self.matters_in_tail(src));
+                event = event.max(back.map(|w| w.at));
             }
         }
         event
     }
 
-    /// A set of `src` on the outermost level below this node does not matter.
+    /// A set of `src` on the outermost level below this position does not matter.
     fn least_at(&self, src: u32) -> u32 {
         if self.frames.len() == 1 { self.settled[src as usize] } else { 0 }
     }
@@ -439,14 +473,14 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         self.frames[0].least_set = least;
     }
 
-    /// No open candidate at or above `least` whose pipe is not finished stands below this one.
+    /// No open candidate at or above `least` whose pipe is not finished stands below this position.
     fn least_candidate(&self, least: u32, finished: Pipes) -> u32 {
         let least = least.max(self.setting.least_candidate);
         let open = self.candidates.iter().filter(|c| finished & only(c.pipe()) == 0);
         open.map(|c| c.least(least)).min().unwrap_or(u32::MAX)
     }
 
-    /// The last open candidate below node `below` and not below `least` whose pipe is not finished.
+    /// The last open candidate below position `below` and not below `least` whose pipe is not finished.
     fn candidate(&self, below: u32, least: u32, finished: Pipes) -> Option<u32> {
         let least = least.max(self.setting.least_candidate);
         let open = self.candidates.iter().filter(|c| finished & only(c.pipe()) == 0);
@@ -454,11 +488,11 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
     }
 
     fn has_candidate(&self, from: u32) -> bool {
-        let below = if self.phase == Phase::Prefix { self.end } else { from / 2 };
+        let below = if self.phase == Phase::Prefix { 2 * self.end } else { from };
         self.candidate(below, 0, self.frames[0].finished).is_some()
     }
 
-    fn is_candidate(&self, node: u32) -> bool {
-        self.phase != Phase::Prefix && self.candidate(node + 1, node, 0) == Some(node)
+    fn is_candidate(&self, event: u32) -> bool {
+        self.phase != Phase::Prefix && self.candidate(event + 1, event, 0) == Some(event)
     }
 }

@@ -2,14 +2,14 @@
 
 use crate::waits::{Pipes, only, position};
 
-/// Sets by source pipe, descending by node: scans go down, so new ones mostly come last.
+/// Sets by source pipe, descending by position: scans go down, so new ones mostly come last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SeenSets(Vec<OfSource>);
 
 #[derive(Clone, Debug)]
 struct OfSource {
     src: u32,
-    /// Node after which the set stands, and the pipe that waits for it.
+    /// Position of the set, and the pipe that waits for it.
     sets: Vec<(u32, u32)>,
 }
 
@@ -33,7 +33,7 @@ impl SeenSets {
         }
     }
 
-    /// The last node below `below` with a set from a pipe that is not `finished`, for a pipe that is `done` with.
+    /// The last position below `below` with a set from a pipe that is not `finished`, for a pipe that is `done` with.
     pub(crate) fn last(&self, below: u32, finished: Pipes, done: impl Fn(u32) -> bool) -> Option<u32> {
         let open = self.0.iter().filter(|of| finished & only(of.src) == 0);
         let last = |of: &OfSource| {
@@ -43,7 +43,16 @@ impl SeenSets {
         open.filter_map(last).max()
     }
 
-    /// The pipes that set below node `below`.
+    /// The pipes with such a set at position `at`.
+    pub(crate) fn sources_at(&self, at: u32, done: impl Fn(u32) -> bool) -> Pipes {
+        let is_here = |of: &&OfSource| {
+            let passed = position(&of.sets, |&(set, _)| set > at);
+            of.sets[passed..].iter().take_while(|&&(set, _)| set == at).any(|&(_, dst)| done(dst))
+        };
+        self.0.iter().filter(is_here).fold(0, |pipes, of| pipes | only(of.src))
+    }
+
+    /// The pipes that set below position `below`.
     pub(crate) fn sources(&self, below: u32) -> Pipes {
         let set_below = self.0.iter().filter(|of| of.sets.last().is_some_and(|&(set, _)| set < below));
         set_below.fold(0, |pipes, of| pipes | only(of.src))
@@ -65,6 +74,8 @@ mod tests {
         assert_eq!(seen.last(7, 0, |dst| dst == 1), Some(5));
         assert_eq!(seen.last(20, only(3), |dst| dst == 1), Some(5));
         assert_eq!(seen.last(2, 0, |_| true), None);
+        assert_eq!(seen.sources_at(5, |dst| dst == 1), only(0));
+        assert_eq!(seen.sources_at(5, |dst| dst == 2) | seen.sources_at(6, |_| true), 0);
         assert_eq!(seen.sources(20), only(0) | only(3));
         assert_eq!(seen.sources(6), only(0));
     }

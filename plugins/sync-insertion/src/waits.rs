@@ -1,4 +1,6 @@
 //! What stands where: waits with their sets, and barriers, indexed for scans that go backward.
+//!
+//! Positions are counted twice as fine as nodes: before node n is 2n, n itself and after it is 2n + 1.
 
 /// A set of pipes.
 pub(crate) type Pipes = u64;
@@ -11,13 +13,13 @@ pub(crate) fn only(pipe: u32) -> Pipes {
 /// A wait with its set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait {
-    /// Node before which it waits.
+    /// Position of the wait.
     pub(crate) at: u32,
-    /// Node after which its set stands.
+    /// Position of its set.
     pub(crate) set: u32,
 }
 
-/// Waits ascending by node, in runs of [`RUN`] with the latest set of each run.
+/// Waits ascending by position, in runs of [`RUN`] with the latest set of each run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Waits {
     waits: Vec<Wait>,
@@ -41,8 +43,7 @@ impl Waits {
         }
     }
 
-    /// The last wait before a node below `below` and not below `least`, whose set is not below `least_set`, that
-    /// satisfies `want`.
+    /// The last wait below `below` and not below `least`, whose set is not below `least_set`, that satisfies `want`.
     pub(crate) fn last(
         &self,
         below: u32,
@@ -73,9 +74,9 @@ impl Waits {
         None
     }
 
-    /// The waits before `node`.
-    pub(crate) fn at(&self, node: u32) -> &[Wait] {
-        let (from, to) = (self.below(node), self.below(node + 1));
+    /// The waits at a position.
+    pub(crate) fn at(&self, position: u32) -> &[Wait] {
+        let (from, to) = (self.below(position), self.below(position + 1));
         &self.waits[from..to]
     }
 
@@ -83,8 +84,8 @@ impl Waits {
         self.waits.is_empty()
     }
 
-    fn below(&self, node: u32) -> usize {
-        position(&self.waits, |w| w.at < node)
+    fn below(&self, at: u32) -> usize {
+        position(&self.waits, |w| w.at < at)
     }
 }
 
