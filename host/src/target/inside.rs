@@ -185,6 +185,8 @@ flags = true
 name = "ALL"
 symbol = "PIPE_ALL"
 all = true
+[[space]]
+name = "vec"
 [[op]]
 name = "x.op"
 class = "dps"
@@ -256,7 +258,7 @@ attrs = ["pipe: symbol"]
         for (inside, expected) in cases {
             let error = load(inside).unwrap_err();
             assert!(error.contains(expected), "{inside}: {error}");
-            assert!(error.contains(":26:"), "{inside} has its place: {error}");
+            assert!(error.contains(":28:"), "{inside} has its place: {error}");
         }
     }
 }

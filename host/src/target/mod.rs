@@ -3,9 +3,11 @@
 //! The format is fixed in `docs/target-file.md`. What must hold after [`load`]: every pipe, space, enumeration and
 //! operand that a rule names exists, and the operation index is built. Every error has a span in the file it is in.
 
+mod check;
 mod inside;
 mod raw;
 mod sync;
+mod template;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +20,7 @@ use pipewright_abi::{PipeId, Range, SpaceId, StrId};
 use toml::Spanned;
 
 use crate::diagnostic::{Diagnostic, Report, Source, did_you_mean, text_range};
+use check::Checked;
 use raw::{Names, RawCppRule, RawFile, RawOp, TextOrRules};
 
 /// Reads the target file at `path` with everything it includes, then `extensions`: further files of the same format
@@ -33,7 +36,10 @@ pub fn load(path: &Path, extensions: &[PathBuf]) -> Result<TargetData, Report> {
         file.check(|f| machine(f, &mut data))?;
     }
     for file in &files {
-        file.check(|f| f.op.iter().try_for_each(|op| operation(op, &mut data)))?;
+        file.check(|f| check::machine(f, &data))?;
+    }
+    for file in &files {
+        file.check(|f| f.op.iter().try_for_each(|op| operation(op, &file.source.text, &mut data)))?;
     }
     if data.tables.facts.is_empty() {
         let message = "the target file has no `[target]` table";
@@ -142,7 +148,7 @@ fn machine(file: &RawFile, data: &mut TargetData) -> Result<(), Diagnostic> {
         flags |= if pipe.flags { pipe_flag::FLAGS } else { 0 };
         flags |= if pipe.scalar { pipe_flag::SCALAR } else { 0 };
         flags |= if pipe.all { pipe_flag::ALL } else { 0 };
-        let (name, symbol) = (strings.intern(&pipe.name), strings.intern(&pipe.symbol));
+        let (name, symbol) = (strings.intern(pipe.name.get_ref()), strings.intern(&pipe.symbol));
         tables.pipes.push(Pipe { name, symbol, flags });
     }
     for space in &file.space {
@@ -152,7 +158,7 @@ fn machine(file: &RawFile, data: &mut TargetData) -> Result<(), Diagnostic> {
         let record = Space {
             bytes: space.bytes,
             align: space.align,
-            name: strings.intern(&space.name),
+            name: strings.intern(space.name.get_ref()),
             tile: strings.intern(&space.tile),
             qualifier: strings.intern(&space.qualifier),
             flags,
@@ -169,11 +175,12 @@ fn machine(file: &RawFile, data: &mut TargetData) -> Result<(), Diagnostic> {
     for e in &file.enums {
         let start = tables.enum_values.len();
         for v in &e.values {
-            let (text, symbol) = (strings.intern(&v.text), strings.intern(v.symbol.as_deref().unwrap_or("")));
+            let (text, symbol) =
+                (strings.intern(v.text.get_ref()), strings.intern(v.symbol.as_deref().unwrap_or("")));
             tables.enum_values.push(EnumValue { value: v.value, text, symbol });
         }
         let values = Range::new(start, tables.enum_values.len());
-        let (name, cpp) = (strings.intern(&e.name), strings.intern(e.cpp.as_deref().unwrap_or("")));
+        let (name, cpp) = (strings.intern(e.name.get_ref()), strings.intern(e.cpp.as_deref().unwrap_or("")));
         tables.enums.push(Enum { name, cpp, values });
     }
     for reserved in &file.reserved_ids {
@@ -189,7 +196,7 @@ fn machine(file: &RawFile, data: &mut TargetData) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-fn operation(op: &RawOp, data: &mut TargetData) -> Result<(), Diagnostic> {
+fn operation(op: &RawOp, text: &str, data: &mut TargetData) -> Result<(), Diagnostic> {
     let start = data.tables.operands.len();
     for (group, specs) in [(Some("ins"), &op.ins), (Some("outs"), &op.outs), (None, &op.operands)] {
         for spec in specs {
@@ -243,7 +250,7 @@ fn operation(op: &RawOp, data: &mut TargetData) -> Result<(), Diagnostic> {
 
     let cpp_start = data.tables.cpp_rules.len();
     if let Some(cpp) = &op.cpp {
-        self::cpp_rules(cpp, &names, data)?;
+        self::cpp_rules(cpp.get_ref(), &names, data)?;
     }
     let cpp_rules = Range::new(cpp_start, data.tables.cpp_rules.len());
 
@@ -288,13 +295,13 @@ fn operation(op: &RawOp, data: &mut TargetData) -> Result<(), Diagnostic> {
     let sync = sync::sync(op, operands, attrs, flags, data)?;
     let unsupported = op.unsupported.as_deref().map_or(StrId::NONE, |u| data.strings.intern(u));
     let name = data.strings.intern(op.name.get_ref());
-    let class = data.strings.intern(&op.class);
+    let class = data.strings.intern(op.class.get_ref());
     let entry =
         Entry { name, class, operands, results, attrs, pipe_rules, cpp_rules, alias, flags, unsupported };
     data.tables.entries.push(entry);
     data.tables.insides.push(phases);
     data.tables.syncs.push(sync);
-    Ok(())
+    Checked::last(text, op, data)
 }
 
 /// Reads `name[?|*]: kind[|kind..] [effect]`, with a group before a dot.
@@ -372,7 +379,7 @@ fn attribute(spec: &Spanned<String>, op: &RawOp, data: &mut TargetData) -> Resul
     }
     let mut flags = 0;
     let name = name.strip_suffix('?').inspect(|_| flags |= attr_flag::OPTIONAL).unwrap_or(name);
-    if op.inline.iter().any(|i| i == name) {
+    if op.inline.iter().any(|i| i.get_ref() == name) {
         flags |= attr_flag::INLINE;
     }
     let default = default.map_or(StrId::NONE, |d| data.strings.intern(d));

@@ -43,7 +43,7 @@ pub(super) struct RawTarget {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawPipe {
-    pub(super) name: String,
+    pub(super) name: Spanned<String>,
     pub(super) symbol: String,
     #[serde(default)]
     pub(super) core: Vec<Spanned<String>>,
@@ -66,7 +66,7 @@ pub(super) struct RawReserved {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSpace {
-    pub(super) name: String,
+    pub(super) name: Spanned<String>,
     #[serde(default)]
     pub(super) aliases: Vec<String>,
     #[serde(default)]
@@ -92,7 +92,7 @@ pub(super) struct RawSpace {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawEnum {
-    pub(super) name: String,
+    pub(super) name: Spanned<String>,
     pub(super) cpp: Option<String>,
     pub(super) values: Vec<RawEnumValue>,
 }
@@ -100,7 +100,7 @@ pub(super) struct RawEnum {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawEnumValue {
-    pub(super) text: String,
+    pub(super) text: Spanned<String>,
     pub(super) value: i64,
     pub(super) symbol: Option<String>,
 }
@@ -111,7 +111,7 @@ pub(super) struct RawOp {
     pub(super) name: Spanned<String>,
     #[serde(default, rename = "summary")]
     pub(super) _summary: String,
-    pub(super) class: String,
+    pub(super) class: Spanned<String>,
     #[serde(default)]
     pub(super) ins: Vec<Spanned<String>>,
     #[serde(default)]
@@ -121,7 +121,7 @@ pub(super) struct RawOp {
     #[serde(default)]
     pub(super) attrs: Vec<Spanned<String>>,
     #[serde(default)]
-    pub(super) inline: Vec<String>,
+    pub(super) inline: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) results: Vec<Spanned<String>>,
     pub(super) pipe: Option<Spanned<TextOrRules<RawPipeRule>>>,
@@ -137,7 +137,7 @@ pub(super) struct RawOp {
     #[serde(default)]
     pub(super) flags: Vec<Spanned<String>>,
     pub(super) unsupported: Option<String>,
-    pub(super) cpp: Option<TextOrRules<RawCppRule>>,
+    pub(super) cpp: Option<Spanned<TextOrRules<RawCppRule>>>,
     #[serde(default, rename = "note")]
     pub(super) _note: String,
 }
