@@ -55,6 +55,11 @@ impl OwnedColumn {
         Self { id: id.into(), stride: size_of::<T>() as u32, len: bytes.len() as u64, words: words.into() }
     }
 
+    /// A copy of a lent column.
+    pub fn copy(column: &Column<'_>) -> Self {
+        Self { id: column.id.into(), stride: column.stride, ..Self::new("", column.bytes.as_slice()) }
+    }
+
     /// Lends the column again, or nothing if its length does not match its storage.
     pub fn borrow(&self) -> Option<Column<'_>> {
         let bytes: &[u8] = bytemuck::cast_slice(self.words.as_slice());
@@ -93,6 +98,11 @@ impl<'a> Columns<'a> {
         Self(columns)
     }
 
+    /// The ids of the columns, in the order in which they were lent.
+    pub fn ids(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.0.iter().map(|column| column.id.as_str())
+    }
+
     /// The records of the column `id`.
     pub fn get<T: Pod>(&self, id: &'static str) -> Result<&'a [T], ColumnError> {
         let column = self.0.iter().rev().find(|c| c.id.as_str() == id).ok_or(ColumnError::Missing(id))?;
@@ -126,6 +136,11 @@ macro_rules! table {
         }
 
         impl<'a> $view<'a> {
+            /// The table without records: what a pass sees of one that it is not lent.
+            pub fn empty() -> Self {
+                Self { $( $field: &[], )+ }
+            }
+
             /// Appends the table's columns to `out`.
             pub fn lend(&self, out: &mut Vec<$crate::column::Column<'a>>) {
                 $( out.push($crate::column::Column::lend($id, self.$field)); )+

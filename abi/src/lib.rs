@@ -9,7 +9,9 @@
 //! ids (see [`mod@column`]), never as new fields.
 #![deny(missing_docs)]
 
+pub mod artifact;
 pub mod column;
+pub mod contract;
 mod guard;
 pub mod hazard;
 mod ids;
@@ -21,6 +23,7 @@ pub mod pass;
 pub mod placement;
 pub mod plan;
 pub mod plugin;
+mod rules;
 pub mod sync;
 pub mod target;
 pub mod testing;

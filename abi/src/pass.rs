@@ -2,10 +2,14 @@
 
 use core::cell::OnceCell;
 use core::fmt;
+use core::ops::RangeInclusive;
 
 use bytemuck::Pod;
 
+use crate::artifact;
 use crate::column::{ColumnError, Columns, OwnedColumn};
+use crate::contract::Contract;
+use crate::guard::breach;
 use crate::hazard::{HazardData, Hazards};
 use crate::ir::Module;
 use crate::kernel::Kernel;
@@ -45,9 +49,11 @@ pub struct PassInfo {
     pub summary: String,
     /// What it is given at once.
     pub scope: Scope,
-    /// Artifacts that an earlier stage must have written.
+    /// Artifacts that an earlier stage must have written; see [`mod@crate::artifact`].
     pub reads: Vec<String>,
-    /// Artifacts that it writes.
+    /// Artifacts that it reads if an earlier stage wrote them.
+    pub may_read: Vec<String>,
+    /// Artifacts that it writes. It is lent them too, as they are by then.
     pub writes: Vec<String>,
     /// Options that it takes.
     pub options: Vec<OptionSpec>,
@@ -71,13 +77,19 @@ impl PassInfo {
         self
     }
 
+    /// Artifacts that it reads if an earlier stage wrote them.
+    pub fn may_read(mut self, artifacts: &[&str]) -> Self {
+        self.may_read.extend(artifacts.iter().map(|&a| a.into()));
+        self
+    }
+
     /// Artifacts that it writes.
     pub fn writes(mut self, artifacts: &[&str]) -> Self {
         self.writes.extend(artifacts.iter().map(|&a| a.into()));
         self
     }
 
-    /// An option; its type is that of the default value.
+    /// An option; its type is that of the default value. For integers that have a range see [`PassInfo::integer`].
     pub fn option(mut self, name: &str, default: impl Into<OptionValue>, doc: &str) -> Self {
         let default = default.into();
         let ty = default.option_type();
@@ -86,8 +98,27 @@ impl PassInfo {
             ty,
             default,
             choices: Vec::new(),
+            range: None,
             doc: doc.into(),
         });
+        self
+    }
+
+    /// An integer option that takes the values of `range`.
+    ///
+    /// # Panics
+    /// If the default is not one of them.
+    #[track_caller]
+    pub fn integer(mut self, name: &str, default: i64, range: RangeInclusive<i64>, doc: &str) -> Self {
+        let (min, max) = range.into_inner();
+        assert!(
+            (min..=max).contains(&default),
+            "the default {default} of the option `{name}` is not in {min} to {max}"
+        );
+        self = self.option(name, default, doc);
+        if let Some(option) = self.options.last_mut() {
+            option.range = Some((min, max));
+        }
         self
     }
 
@@ -98,6 +129,7 @@ impl PassInfo {
             ty: OptionType::String,
             default: OptionValue::String(choices.first().copied().unwrap_or_default().into()),
             choices: choices.iter().map(|&c| c.into()).collect(),
+            range: None,
             doc: doc.into(),
         });
         self
@@ -186,6 +218,8 @@ pub struct OptionSpec {
     pub default: OptionValue,
     /// For a string option, the values it takes; empty if any.
     pub choices: Vec<String>,
+    /// For an integer option, the least and the greatest value that it takes; none if any.
+    pub range: Option<(i64, i64)>,
     /// One line for people.
     pub doc: String,
 }
@@ -291,6 +325,7 @@ impl<'a> Unit<'a> {
 /// What a pass is given, and where its changes go.
 #[derive(Debug)]
 pub struct PassContext<'a> {
+    contract: Contract,
     units: Vec<Unit<'a>>,
     target: Target<'a>,
     shared: Columns<'a>,
@@ -305,15 +340,19 @@ pub struct PassContext<'a> {
     pub(crate) output: Option<String>,
 }
 
+/// What a pass asks for without declaring it stops the pass: the mistake is in its text, and its tests find it.
 impl<'a> PassContext<'a> {
-    /// A context over these units. The host's side of the boundary makes it; tests of a pass may too.
+    /// A context over these units, for a pass that declares `contract`. The host's side of the boundary makes it; tests
+    /// of a pass may too.
     pub fn new(
+        contract: Contract,
         units: Vec<Unit<'a>>,
         target: Target<'a>,
         shared: Columns<'a>,
         options: Vec<(String, OptionValue)>,
     ) -> Self {
         Self {
+            contract,
             units,
             target,
             shared,
@@ -328,20 +367,27 @@ impl<'a> PassContext<'a> {
         }
     }
 
-    /// The function to work on.
+    /// The function to work on. The pass declares `kernel`.
     ///
     /// # Panics
     /// If the pass runs over a module without functions; function passes never do.
+    #[track_caller]
     pub fn kernel(&self) -> Kernel<'a> {
+        self.must_read("kernel");
         self.units[0].kernel
     }
 
-    /// The function's plan as of now, own edits included.
+    /// The function's plan as of now, own edits included. The pass declares what it reads of it, or `plan`.
+    #[track_caller]
     pub fn plan(&self) -> &SyncPlan {
+        if !self.contract.lends_plans() {
+            self.must_read("plan");
+        }
         &self.units[0].plan
     }
 
-    /// All functions with a body, in source order: what a pass over the module works on.
+    /// All functions with a body, in source order: what a pass over the module works on. Kernels and plans that it does
+    /// not declare are empty.
     pub fn units(&self) -> &[Unit<'a>] {
         &self.units
     }
@@ -351,8 +397,10 @@ impl<'a> PassContext<'a> {
         self.target
     }
 
-    /// The parsed program.
+    /// The parsed program. The pass declares `module`.
+    #[track_caller]
     pub fn module(&self) -> Result<Module<'a>, PassError> {
+        self.must_read("module");
         if let Some(module) = self.module.get() {
             return Ok(*module);
         }
@@ -360,29 +408,58 @@ impl<'a> PassContext<'a> {
         Ok(*self.module.get_or_init(|| module))
     }
 
-    /// Which regions overlap: what hazard analysis found for the function.
+    /// Which regions overlap: what hazard analysis found for the function. The pass declares `hazards`.
+    #[track_caller]
     pub fn hazards(&self) -> Result<Hazards<'a>, PassError> {
+        self.must_read("hazards");
         Ok(Hazards::from_columns(self.units[0].columns)?)
     }
 
-    /// A column that an earlier stage wrote for the function.
+    /// A column that an earlier stage wrote for the function. The pass declares its artifact, see
+    /// [`mod@crate::artifact`].
+    #[track_caller]
     pub fn column<T: Pod>(&self, id: &'static str) -> Result<&'a [T], PassError> {
+        if !self.contract.lends_column(id) {
+            let artifact = artifact::of_column(id);
+            breach(format!("it reads the column `{id}` without declaring the artifact `{artifact}`"));
+        }
         Ok(self.units[0].columns.get(id)?)
     }
 
-    /// The value of a bool option. False if it was not declared.
+    /// The value of a bool option.
+    ///
+    /// # Panics
+    /// If the pass declares no bool option of that name.
+    #[track_caller]
     pub fn flag(&self, name: &str) -> bool {
-        matches!(self.option(name), Some(OptionValue::Bool(true)))
+        match self.option(name) {
+            OptionValue::Bool(value) => *value,
+            other => wrong_type(name, other, OptionType::Bool),
+        }
     }
 
-    /// The value of an integer option. 0 if it was not declared.
+    /// The value of an integer option.
+    ///
+    /// # Panics
+    /// If the pass declares no integer option of that name.
+    #[track_caller]
     pub fn int(&self, name: &str) -> i64 {
-        if let Some(OptionValue::Int(value)) = self.option(name) { *value } else { 0 }
+        match self.option(name) {
+            OptionValue::Int(value) => *value,
+            other => wrong_type(name, other, OptionType::Int),
+        }
     }
 
-    /// The value of a string option. Empty if it was not declared.
+    /// The value of a string option.
+    ///
+    /// # Panics
+    /// If the pass declares no string option of that name.
+    #[track_caller]
     pub fn text(&self, name: &str) -> &str {
-        if let Some(OptionValue::String(value)) = self.option(name) { value } else { "" }
+        match self.option(name) {
+            OptionValue::String(value) => value,
+            other => wrong_type(name, other, OptionType::String),
+        }
     }
 
     /// Lets go of the units: the pass has run.
@@ -390,14 +467,20 @@ impl<'a> PassContext<'a> {
         self.units = Vec::new();
     }
 
-    /// Makes an edit: checks it, applies it to [`PassContext::plan`] and keeps it for the host.
+    /// Makes an edit: checks it, applies it to [`PassContext::plan`] and keeps it for the host. The pass declares to
+    /// write what it changes.
+    #[track_caller]
     pub fn edit(&mut self, edit: Edit) -> Result<(), PassError> {
+        if let Err(artifact) = self.contract.admits(&self.units[0].plan, edit) {
+            breach(format!("it makes the edit {edit:?} without declaring to write `{artifact}`"));
+        }
         self.units[0].plan.apply(edit)?;
         self.edits.push(edit);
         Ok(())
     }
 
     /// Adds a set after the node `set_after` and a wait before the node `wait_before`.
+    #[track_caller]
     pub fn add_pair(
         &mut self,
         (src, dst): (PipeId, PipeId),
@@ -413,6 +496,7 @@ impl<'a> PassContext<'a> {
     }
 
     /// Adds a pair whose ends are still to be placed.
+    #[track_caller]
     pub fn add_unplaced_pair(
         &mut self,
         (src, dst): (PipeId, PipeId),
@@ -429,6 +513,7 @@ impl<'a> PassContext<'a> {
     }
 
     /// Adds a barrier of `pipe` at the back of the list at `anchor`.
+    #[track_caller]
     pub fn add_barrier(
         &mut self,
         pipe: PipeId,
@@ -443,6 +528,7 @@ impl<'a> PassContext<'a> {
     }
 
     /// Puts an end of a group at an anchor; moves it if it already stands somewhere.
+    #[track_caller]
     pub fn place(
         &mut self,
         group: GroupId,
@@ -454,27 +540,37 @@ impl<'a> PassContext<'a> {
     }
 
     /// Gives a pair its event id.
+    #[track_caller]
     pub fn set_event_id(&mut self, group: GroupId, event_id: u32, scope: u32) -> Result<(), PassError> {
         self.edit(Edit::SetEventId { group, event_id, scope })
     }
 
     /// Takes a pair's event id back.
+    #[track_caller]
     pub fn clear_event_id(&mut self, group: GroupId) -> Result<(), PassError> {
         self.edit(Edit::SetEventId { group, event_id: NO_EVENT, scope: scope::NONE })
     }
 
     /// Removes a group.
+    #[track_caller]
     pub fn remove(&mut self, group: GroupId) -> Result<(), PassError> {
         self.edit(Edit::Remove { group })
     }
 
     /// Hands on the overlaps of the function's regions.
+    #[track_caller]
     pub fn write_hazards(&mut self, hazards: &HazardData) {
+        self.must_write("hazards");
         hazards.view().copy_out(&mut self.columns);
     }
 
-    /// Hands on a column of the function to later stages.
+    /// Hands on a column of the function to later stages. The pass declares to write its artifact.
+    #[track_caller]
     pub fn write_column<T: Pod>(&mut self, id: &str, records: &[T]) {
+        if !self.contract.writes_column(id) {
+            let artifact = artifact::of_column(id);
+            breach(format!("it writes the column `{id}` without declaring to write `{artifact}`"));
+        }
         self.columns.push(OwnedColumn::new(id, records));
     }
 
@@ -496,12 +592,42 @@ impl<'a> PassContext<'a> {
         }
     }
 
-    /// Sets the text that the pipeline produces: what an emitter pass is for.
+    /// Sets the text that the pipeline produces: what an emitter pass is for. The pass declares to write `text`.
+    #[track_caller]
     pub fn emit(&mut self, text: String) {
+        self.must_write("text");
         self.output = Some(text);
     }
 
-    fn option(&self, name: &str) -> Option<&OptionValue> {
-        self.options.iter().find(|(n, _)| n == name).map(|(_, value)| value)
+    #[track_caller]
+    fn option(&self, name: &str) -> &OptionValue {
+        match self.options.iter().find(|(n, _)| n == name) {
+            Some((_, value)) => value,
+            None => {
+                let declared: Vec<_> = self.options.iter().map(|(n, _)| n.as_str()).collect();
+                let declared = if declared.is_empty() { "none".into() } else { declared.join(", ") };
+                breach(format!("it asks for the option `{name}`, which it does not declare ({declared})"))
+            }
+        }
     }
+
+    #[track_caller]
+    fn must_read(&self, artifact: &str) {
+        if !self.contract.lends(artifact) {
+            breach(format!("it reads the artifact `{artifact}` without declaring it"));
+        }
+    }
+
+    #[track_caller]
+    fn must_write(&self, artifact: &str) {
+        if !self.contract.writes(artifact) {
+            breach(format!("it writes the artifact `{artifact}` without declaring it"));
+        }
+    }
+}
+
+#[track_caller]
+fn wrong_type(name: &str, value: &OptionValue, wanted: OptionType) -> ! {
+    let ty = value.option_type();
+    breach(format!("it asks for the option `{name}` of type {ty} as one of type {wanted}"))
 }

@@ -12,8 +12,6 @@ use core::fmt;
 use smallvec::SmallVec;
 
 use crate::column::table;
-use crate::kernel::{Kernel, node_kind};
-use crate::target::{Target, pipe_flag};
 use crate::{GroupId, NodeId, PipeId, Range, RootId};
 
 /// A group of synchronization statements that belong together.
@@ -61,6 +59,8 @@ pub mod group_flag {
     pub const SYNTHETIC: u32 = 2;
     /// Was a pair, became a barrier of all pipes for lack of an event id.
     pub const DEMOTED: u32 = 4;
+    /// All bits that have a meaning.
+    pub const ALL: u32 = TAIL | SYNTHETIC | DEMOTED;
 }
 
 /// How long an event id belongs to a carried pair.
@@ -304,7 +304,7 @@ impl TryFrom<EditRecord> for Edit {
     }
 }
 
-/// A broken rule of a plan.
+/// A broken rule of a plan, or of what passes hand on beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanError {
     /// Name of the rule, `unknown-group`.
@@ -316,11 +316,11 @@ pub struct PlanError {
 }
 
 impl PlanError {
-    fn new(rule: &'static str, message: String) -> Self {
+    pub(crate) fn new(rule: &'static str, message: String) -> Self {
         Self { rule, message, node: NodeId::NONE }
     }
 
-    fn at(mut self, node: NodeId) -> Self {
+    pub(crate) fn at(mut self, node: NodeId) -> Self {
         self.node = node;
         self
     }
@@ -408,6 +408,11 @@ impl SyncPlan {
         self.places[group.index()][role.slot()]
     }
 
+    /// The buffers of all groups, one run after the other.
+    pub fn roots(&self) -> &[RootId] {
+        &self.roots
+    }
+
     /// Number of nodes of the kernel it was made for.
     pub fn node_count(&self) -> usize {
         self.lists.len() / 2
@@ -470,56 +475,6 @@ impl SyncPlan {
                     let list = &mut self.lists[anchor.index()];
                     list.iter_mut().filter(|e| e.group == group).for_each(|e| e.role = Role::Barrier);
                 }
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks that the plan is well formed for its kernel, or explains the first rule that is broken.
-    ///
-    /// Rules: `unknown-pipe` (a pipe of the target; a demoted pair's stands for all), `flag-pipes` (the two pipes of
-    /// a pair differ and both can be an end of one), `carrier` (a loop-end), `half-pair` (both ends of a pair are
-    /// placed or, for a pair that is removed, neither), `unplaced-barrier`, `event-id` (below the target's number of
-    /// ids), `scope`.
-    pub fn validate(&self, kernel: &Kernel<'_>, target: &Target<'_>) -> Result<(), PlanError> {
-        for id in self.live_groups() {
-            let group = self.group(id);
-            let node =
-                self.place(id, Role::Wait).or(self.place(id, Role::Set)).map_or(NodeId::NONE, |a| a.node);
-            let fail = |rule, message: String| Err(PlanError::new(rule, message).at(node));
-            if !group.has(group_flag::DEMOTED) {
-                let ends = [group.src, group.dst].map(|p| target.t.pipes.get(p.index()).map(|p| p.flags));
-                let [Some(src), Some(dst)] = ends else {
-                    return fail("unknown-pipe", format!("{id} names a pipe that the target does not have"));
-                };
-                if group.is_pair() && (group.src == group.dst || src & dst & pipe_flag::FLAGS == 0) {
-                    let (src, dst) = (target.pipe_name(group.src), target.pipe_name(group.dst));
-                    return fail("flag-pipes", format!("{id} pairs {src} with {dst}, which share no flags"));
-                }
-            }
-            if let Some(carrier) = group.carrier.get() {
-                let kind = kernel.nodes.get(carrier.index()).map(|n| n.kind);
-                if kind != Some(node_kind::LOOP_END) {
-                    return fail("carrier", format!("{id} is carried by {carrier}, which is no loop end"));
-                }
-            }
-            let placed = self.places[id.index()].map(|p| p.is_some());
-            if group.is_pair() && placed != [true, true] {
-                let missing = if placed[0] { "wait" } else { "set" };
-                return fail("half-pair", format!("{id} has no {missing}"));
-            }
-            if group.is_barrier() && !placed[1] {
-                return fail("unplaced-barrier", format!("{id} stands nowhere"));
-            }
-            if group.event_id != NO_EVENT && group.event_id >= target.event_ids() {
-                let (given, count) = (group.event_id, target.event_ids());
-                return fail(
-                    "event-id",
-                    format!("{id} has event id {given}; the target has 0 to {}", count - 1),
-                );
-            }
-            if group.scope > scope::LOOP {
-                return fail("scope", format!("{id} has no known scope"));
             }
         }
         Ok(())

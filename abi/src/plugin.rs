@@ -14,6 +14,7 @@ use abi_stable::std_types::{ROption, RSlice, RStr, RVec};
 use bytemuck::{Pod, Zeroable};
 
 use crate::column::{Column, ColumnError, Columns, OwnedColumn, StringPool, Strings, table};
+use crate::contract::Contract;
 use crate::guard::guarded;
 use crate::kernel::Kernel;
 use crate::pass::{
@@ -28,6 +29,10 @@ pub const ABI_VERSION: (u32, u32) = (1, 2);
 
 /// [`ABI_VERSION`] as the manifest spells it.
 pub const ABI_VERSION_TEXT: &str = "1.2";
+
+/// The first version whose passes are held to what they declare, see [`crate::contract`]. Older ones are lent
+/// everything and may change every plan.
+pub const CONTRACT_VERSION: (u32, u32) = (1, 2);
 
 /// The compiler that built this crate, as the manifest spells it.
 pub const RUSTC: &str = env!("PIPEWRIGHT_RUSTC");
@@ -106,6 +111,8 @@ pub mod status {
     pub const PANICKED: u32 = 2;
     /// The plugin does not know the method or cannot read the request.
     pub const REFUSED: u32 = 3;
+    /// The pass does what it does not declare. Since ABI 1.2.
+    pub const BREACH: u32 = 4;
 }
 
 /// A pass in a [`Catalog`].
@@ -132,6 +139,24 @@ pub struct OptionRecord {
     doc: StrId,
     choices: Range,
 }
+
+/// The values that an integer option takes. Since ABI 1.2.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub struct RangeRecord {
+    min: i64,
+    max: i64,
+    /// Index in the column of options.
+    option: u32,
+    reserved: u32,
+}
+
+/// Column of [`RangeRecord`]s in a [`Catalog`]. It may be missing.
+const RANGES_COLUMN: &str = "catalog.ranges/1";
+
+/// Column of pairs in a [`Catalog`]: a pass, by its index, and an artifact that it reads if it is there. It may be
+/// missing.
+const MAY_READ_COLUMN: &str = "catalog.may-read/1";
 
 table! {
     /// The passes of a plugin, owned.
@@ -244,15 +269,17 @@ pub extern "C" fn pass_interface(method: u32, request: &Request<'_>) -> Reply {
         }),
         _ => Reply { status: status::REFUSED, columns: RVec::new() },
     });
-    answer.unwrap_or_else(|panic| {
-        let error = PassError::new(panic);
-        reply(status::PANICKED, Vec::new(), Vec::new(), [(note::ERROR, Note::Error(&error))])
+    answer.unwrap_or_else(|caught| {
+        let status = if caught.is_breach { status::BREACH } else { status::PANICKED };
+        let error = PassError::new(caught.text);
+        reply(status, Vec::new(), Vec::new(), [(note::ERROR, Note::Error(&error))])
     })
 }
 
 fn describe() -> Reply {
     let mut strings = StringPool::default();
     let mut catalog = CatalogData::default();
+    let (mut ranges, mut may_read): (Vec<RangeRecord>, Vec<[u32; 2]>) = (Vec::new(), Vec::new());
     for pass in registrations() {
         let info = (pass.info)();
         let reads = intern_all(&mut catalog.names, &mut strings, &info.reads);
@@ -262,8 +289,14 @@ fn describe() -> Reply {
             let choices = intern_all(&mut catalog.names, &mut strings, &option.choices);
             let record = option_record(&mut strings, &option.name, &option.default);
             let doc = strings.intern(&option.doc);
+            if let Some((min, max)) = option.range {
+                let option = catalog.options.len() as u32;
+                ranges.push(RangeRecord { min, max, option, reserved: 0 });
+            }
             catalog.options.push(OptionRecord { choices, doc, ..record });
         }
+        let index = catalog.passes.len() as u32;
+        may_read.extend(info.may_read.iter().map(|artifact| [index, strings.intern(artifact).0]));
         catalog.passes.push(PassRecord {
             name: strings.intern(pass.name),
             version: strings.intern(pass.version),
@@ -277,6 +310,8 @@ fn describe() -> Reply {
     (catalog.bytes, catalog.ends) = (strings.bytes, strings.ends);
     let mut columns = Vec::new();
     catalog.view().copy_out(&mut columns);
+    columns.push(OwnedColumn::new(RANGES_COLUMN, &ranges));
+    columns.push(OwnedColumn::new(MAY_READ_COLUMN, &may_read));
     Reply { status: status::OK, columns: columns.into() }
 }
 
@@ -300,35 +335,54 @@ pub struct PassDescription {
 /// Decodes the reply to [`METHOD_DESCRIBE`].
 pub fn decode_catalog(reply: &Reply) -> Result<Vec<PassDescription>, ColumnError> {
     let lent = lend_all(&reply.columns);
-    let catalog = Catalog::from_columns(Columns::new(&lent))?;
+    let columns = Columns::new(&lent);
+    let catalog = Catalog::from_columns(columns)?;
+    let ranges = optional::<RangeRecord>(columns, RANGES_COLUMN)?;
+    let may_read = optional::<[u32; 2]>(columns, MAY_READ_COLUMN)?;
     let strings = Strings { bytes: catalog.bytes, ends: catalog.ends };
     let names = |r: Range| r.of(catalog.names).iter().map(|&n| strings.get(n).to_owned()).collect::<Vec<_>>();
-    let describe = |pass: &PassRecord| PassDescription {
+    let option = |index: usize, option: &OptionRecord| {
+        let default = option_value(option, strings);
+        let range = ranges.iter().find(|range| range.option as usize == index);
+        OptionSpec {
+            name: strings.get(option.name).into(),
+            ty: default.option_type(),
+            default,
+            choices: names(option.choices),
+            range: range.map(|range| (range.min, range.max)),
+            doc: strings.get(option.doc).into(),
+        }
+    };
+    let describe = |(index, pass): (usize, &PassRecord)| PassDescription {
         name: strings.get(pass.name).into(),
         version: strings.get(pass.version).into(),
         info: PassInfo {
             summary: strings.get(pass.summary).into(),
             scope: if pass.scope == Scope::Module as u32 { Scope::Module } else { Scope::Function },
             reads: names(pass.reads),
+            may_read: may_read
+                .iter()
+                .filter(|[pass, _]| *pass as usize == index)
+                .map(|&[_, artifact]| strings.get(StrId(artifact)).to_owned())
+                .collect(),
             writes: names(pass.writes),
             options: pass
                 .options
-                .of(catalog.options)
-                .iter()
-                .map(|option| {
-                    let default = option_value(option, strings);
-                    OptionSpec {
-                        name: strings.get(option.name).into(),
-                        ty: default.option_type(),
-                        default,
-                        choices: names(option.choices),
-                        doc: strings.get(option.doc).into(),
-                    }
-                })
+                .indices()
+                .zip(pass.options.of(catalog.options))
+                .map(|(index, record)| option(index, record))
                 .collect(),
         },
     };
-    Ok(catalog.passes.iter().map(describe).collect())
+    Ok(catalog.passes.iter().enumerate().map(describe).collect())
+}
+
+/// The records of a column that plugins of older versions do not have.
+fn optional<'a, T: Pod>(columns: Columns<'a>, id: &'static str) -> Result<&'a [T], ColumnError> {
+    match columns.get(id) {
+        Err(ColumnError::Missing(_)) => Ok(&[]),
+        other => other,
+    }
 }
 
 /// The columns that tell a plugin which pass to run, with which options.
@@ -391,13 +445,19 @@ fn run(request: &Request<'_>) -> Result<Reply, Box<dyn core::error::Error>> {
     let options = shared.get::<OptionRecord>("run.options/1")?;
     let options =
         options.iter().map(|o| (strings.get(o.name).to_owned(), option_value(o, strings))).collect();
+    let contract = Contract::of(&(pass.info)());
     let mut units = Vec::with_capacity(request.units.len());
     for unit in request.units.as_slice() {
         let columns = Columns::new(unit.as_slice());
-        let plan = SyncPlan::from_columns(PlanView::from_columns(columns)?)?;
-        units.push(Unit::new(Kernel::from_columns(columns)?, plan, columns));
+        // What the pass does not declare is not there.
+        let kernel = if contract.lends("kernel") { Kernel::from_columns(columns)? } else { Kernel::empty() };
+        let plan = match contract.lends_plans() {
+            true => SyncPlan::from_columns(PlanView::from_columns(columns)?)?,
+            false => SyncPlan::default(),
+        };
+        units.push(Unit::new(kernel, plan, columns));
     }
-    let mut cx = PassContext::new(units, Target::from_columns(shared)?, shared, options);
+    let mut cx = PassContext::new(contract, units, Target::from_columns(shared)?, shared, options);
     let result = (pass.run)(&mut cx);
 
     // Plans of large kernels and their edits are large: each is let go as soon as it was copied.

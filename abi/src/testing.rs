@@ -29,15 +29,19 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use crate::artifact::{self, Evidence};
 use crate::column::{Column, Columns, OwnedColumn};
+use crate::contract::Contract;
 use crate::hazard::HazardData;
 use crate::kernel::{
     Access, Bystander, Kernel, KernelData, KernelFacts, Node, Region, Root, access_mode, kernel_flag,
     node_flag, node_kind, region_flag,
 };
-use crate::pass::{OptionValue, Pass, PassContext, PassError, Remark, Unit};
+use crate::pass::{OptionSpec, OptionValue, Pass, PassContext, PassError, Remark, Unit};
 use crate::placement::{Statement, around, tail};
-use crate::plan::{Anchor, Edit, EditRecord, Entry, NO_EVENT, Position, Role, SyncPlan, group_flag};
+use crate::plan::{
+    Anchor, Edit, EditRecord, Entry, NO_EVENT, PlanError, Position, Role, SyncPlan, group_flag,
+};
 use crate::target::{Facts, Pipe, ReservedIds, Space, Target, TargetData, pipe_flag, space_flag};
 use crate::{GroupId, NodeId, OpId, PipeId, Range, RegionId, RootId, SpaceId};
 
@@ -279,43 +283,72 @@ impl Fixture {
         }
     }
 
-    /// Runs a pass. Options that are not given have their default value.
+    /// Runs a pass, which is lent what it declares and nothing else. Options that are not given have their default value.
     ///
     /// # Panics
-    /// If an option is unknown or of another type, if the edits do not lead from the old plan to the new one, or if
-    /// the new plan is not well formed.
+    /// If an option is unknown, of another type or out of its range, if the pass does what it does not declare, if the
+    /// edits do not lead from the old plan to the new one, or if the new plan or an artifact is not well formed.
     pub fn run<P: Pass>(&mut self, options: &[(&str, OptionValue)]) -> Result<(), PassError> {
-        let specs = P::info().options;
-        for (name, value) in options {
-            let spec = specs.iter().find(|s| s.name == *name).unwrap_or_else(|| panic!("no option {name}"));
-            assert_eq!(spec.ty, value.option_type(), "type of option {name}");
-        }
-        let value = |name: &str| options.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
-        let options =
-            specs.into_iter().map(|s| (s.name.clone(), value(&s.name).unwrap_or(s.default))).collect();
+        let info = P::info();
+        let contract = Contract::of(&info);
+        let options = values(info.options, options);
 
         let lent: Vec<Column<'_>> = self.columns.iter().filter_map(OwnedColumn::borrow).collect();
-        let unit = Unit::new(self.kernel.view(), self.plan.clone(), Columns::new(&lent));
-        let mut cx = PassContext::new(vec![unit], self.target.view(), Columns::new(&[]), options);
+        let lent: Vec<Column<'_>> =
+            lent.into_iter().filter(|column| contract.lends_column(column.id.as_str())).collect();
+        let kernel = if contract.lends("kernel") { self.kernel.view() } else { Kernel::empty() };
+        let seen = self.blanked(&contract);
+        let unit = Unit::new(kernel, seen.clone(), Columns::new(&lent));
+        let shared = Columns::new(&[]);
+        let mut cx = PassContext::new(contract.clone(), vec![unit], self.target.view(), shared, options);
         let result = P::run(&mut cx);
 
-        let mut applied = self.plan.clone();
+        let (mut applied, mut seen) = (self.plan.clone(), seen);
         for &edit in &cx.edits {
             let record = EditRecord::from(edit);
             let edit = Edit::try_from(record).unwrap_or_else(|e| panic!("{}: {e}", P::NAME));
             applied.apply(edit).unwrap_or_else(|e| panic!("{}: {e}", P::NAME));
+            if contract.lends_plans() {
+                seen.apply(edit).unwrap_or_else(|e| panic!("{}: {e}", P::NAME));
+            }
         }
-        assert_eq!(applied, *cx.plan(), "{}: edits give another plan than the pass saw", P::NAME);
+        if contract.lends_plans() {
+            assert_eq!(seen, *cx.plan(), "{}: edits give another plan than the pass saw", P::NAME);
+        }
         let (columns, remarks, statistics) = (cx.columns, cx.remarks, cx.statistics);
         result?;
         applied
             .validate(&self.kernel.view(), &self.target.view())
             .unwrap_or_else(|e| panic!("{}: {e}", P::NAME));
         self.plan = applied;
+        let written: Vec<String> = columns.iter().map(|column| column.id.to_string()).collect();
         self.columns.extend(columns);
+        self.check_columns(&written).unwrap_or_else(|e| panic!("{}: {e}", P::NAME));
         self.remarks.extend(remarks);
         self.statistics = statistics;
         Ok(())
+    }
+
+    /// The plan as the pass is lent it.
+    fn blanked(&self, contract: &Contract) -> SyncPlan {
+        if !contract.lends_plans() {
+            return SyncPlan::default();
+        }
+        let mut columns = self.plan.to_columns();
+        contract.blank(&mut columns);
+        SyncPlan::from_columns(columns.view()).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// Checks the artifacts of the columns, as the host would.
+    fn check_columns(&self, written: &[String]) -> Result<(), PlanError> {
+        let lent: Vec<Column<'_>> = self.columns.iter().filter_map(OwnedColumn::borrow).collect();
+        let evidence = Evidence {
+            kernel: self.kernel.view(),
+            plan: &self.plan,
+            target: self.target.view(),
+            columns: Columns::new(&lent),
+        };
+        artifact::check_columns(&evidence, written.iter().map(String::as_str))
     }
 
     /// The kernel as a pass sees it.
@@ -413,6 +446,19 @@ impl Fixture {
         let is_sync = |line: &&str| ["set ", "wait ", "bar "].iter().any(|p| line.starts_with(p));
         text.lines().map(str::trim_start).filter(is_sync).collect::<Vec<_>>().join("; ")
     }
+}
+
+/// A value for each option.
+fn values(specs: Vec<OptionSpec>, given: &[(&str, OptionValue)]) -> Vec<(String, OptionValue)> {
+    for (name, value) in given {
+        let spec = specs.iter().find(|s| s.name == *name).unwrap_or_else(|| panic!("no option {name}"));
+        assert_eq!(spec.ty, value.option_type(), "type of option {name}");
+        if let (Some((min, max)), OptionValue::Int(value)) = (spec.range, value) {
+            assert!((min..=max).contains(value), "the option {name} takes {min} to {max}, not {value}");
+        }
+    }
+    let value = |name: &str| given.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
+    specs.into_iter().map(|s| (s.name.clone(), value(&s.name).unwrap_or(s.default))).collect()
 }
 
 /// Kernel and plan as text: `MTE2 n0` for an instruction, `loop`, `if`, `else`, `end` for constructs, and between

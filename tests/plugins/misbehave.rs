@@ -10,7 +10,7 @@ macro_rules! pass {
             const NAME: &'static str = $name;
 
             fn info() -> PassInfo {
-                PassInfo::new("Goes wrong")
+                PassInfo::new("Goes wrong").reads(&["kernel"]).writes(&["sync-groups"])
             }
 
             fn run(cx: &mut PassContext<'_>) -> Result<(), PassError> {

@@ -11,7 +11,8 @@ impl Pass for Probe {
     fn info() -> PassInfo {
         PassInfo::new("Emits what it was given")
             .over_module()
-            .reads(&["module", "kernel"])
+            .reads(&["module", "kernel", "plan"])
+            .writes(&["text"])
             .choice("style", &["plain", "fancy"], "how to write it")
             .option("indent", 2, "spaces before each line")
             .option("title", "functions", "the first line")

@@ -51,7 +51,7 @@ fn overview(passes: &[(&Plugin, &PassDescription)], found: &Found) -> String {
         vec![
             pass.name.clone(),
             pass.version.clone(),
-            listed(&pass.info.reads),
+            listed(&reads(pass)),
             listed(&pass.info.writes),
             listed(&options),
             plugin.file.path.display().to_string(),
@@ -77,12 +77,18 @@ fn details(plugin: &Plugin, pass: &PassDescription) -> String {
         manifest.rustc,
         manifest.abi.0,
         manifest.abi.1,
-        listed(&info.reads),
+        listed(&reads(pass)),
         listed(&info.writes),
     );
     text += if info.options.is_empty() { "  options  none\n" } else { "  options\n" };
     info.options.iter().for_each(|o| text += &format!("    {}\n", pipeline::option_text(o)));
     text
+}
+
+/// The artifacts that a pass reads; those that it can do without have a `?`.
+fn reads(pass: &PassDescription) -> Vec<String> {
+    let may = pass.info.may_read.iter().map(|artifact| format!("{artifact}?"));
+    pass.info.reads.iter().cloned().chain(may).collect()
 }
 
 fn unknown_pass(name: &str, found: &Found, unusable: &[String]) -> Report {

@@ -7,16 +7,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pipewright_abi::pass::{OptionSpec, OptionType, OptionValue, PassInfo};
-use pipewright_abi::plugin::PassDescription;
+use pipewright_abi::pass::{OptionSpec, OptionType, OptionValue};
+use pipewright_abi::plugin::{CONTRACT_VERSION, PassDescription};
 
+use super::contracts::{self, Declared};
 use super::extend::{Located, Pipeline, Stage};
+use super::lend::Guard;
 use super::model::{At, Literal, Place, Setting};
 use crate::diagnostic::{Diagnostic, Report, Source, did_you_mean, text_range};
 use crate::plugin::{self, Found, NoProvider, Plugin, PluginFile, Refused};
-
-/// Artifacts that exist before the first stage.
-pub const GIVEN_ARTIFACTS: [&str; 4] = ["kernel", "module", "plan", "target"];
 
 /// A pipeline that is ready to run.
 #[derive(Debug)]
@@ -31,6 +30,8 @@ pub struct ResolvedPipeline {
     pub verify: bool,
     /// Its stages, in order.
     pub stages: Vec<ResolvedStage>,
+    /// How stray writes of its plugins are looked for.
+    pub guard: Guard,
 }
 
 /// A stage that is ready to run.
@@ -89,6 +90,12 @@ impl ResolvedStage {
         self.description().info.writes.iter().any(|w| w == "text")
     }
 
+    /// Whether it is lent, and may change, what it declares and no more. Passes that were built before there were
+    /// contracts are lent everything and may change every plan.
+    pub fn is_held_to_contract(&self) -> bool {
+        self.plugin.file.manifest.abi >= CONTRACT_VERSION
+    }
+
     /// The name of the pass.
     pub fn name(&self) -> &str {
         &self.description().name
@@ -130,14 +137,14 @@ pub fn resolve_variant(
     }
     // With a stage missing, what it would have written would be reported as missing too.
     if stages.len() == pipeline.stages.len() {
-        let infos: Vec<&PassInfo> = stages.iter().map(|s| &s.description().info).collect();
-        check_artifacts(&pipeline, &infos, &mut errors);
+        let declared: Vec<_> = stages.iter().map(Declared::of).collect();
+        contracts::check(&pipeline, &declared, &mut errors);
     }
     if !errors.is_empty() {
         return Err(pipeline.reports(errors));
     }
     let Pipeline { name, target, target_extensions, verify, .. } = pipeline;
-    Ok(ResolvedPipeline { name, target, target_extensions, verify, stages })
+    Ok(ResolvedPipeline { name, target, target_extensions, verify, stages, guard: Guard::default() })
 }
 
 /// The file that provides the stage's pass.
@@ -308,6 +315,15 @@ fn checked(literal: &Literal, spec: &OptionSpec) -> Result<OptionValue, (String,
             };
             Err((format!("the option `{name}` does not take {text:?}"), label))
         }
+        OptionValue::Int(number) => match spec.range {
+            Some((min, max)) if !(min..=max).contains(number) => {
+                let side = if *number < min { "less" } else { "more" };
+                let bound = if *number < min { min } else { max };
+                let message = format!("the option `{name}` takes {min} to {max}, not {number}");
+                Err((message, format!("{side} than {bound}")))
+            }
+            _ => Ok(value),
+        },
         _ => Ok(value),
     }
 }
@@ -318,42 +334,13 @@ fn options_text(specs: &[OptionSpec]) -> String {
 
 /// Name, type or choices, default and purpose of an option, on one line.
 pub fn option_text(spec: &OptionSpec) -> String {
-    let takes = match spec.choices.is_empty() {
-        true => spec.ty.to_string(),
-        false => spec.choices.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(" or "),
+    let takes = match (spec.choices.is_empty(), spec.range) {
+        (true, Some((min, max))) => format!("{} from {min} to {max}", spec.ty),
+        (true, None) => spec.ty.to_string(),
+        (false, _) => spec.choices.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(" or "),
     };
     let doc = if spec.doc.is_empty() { String::new() } else { format!(": {}", spec.doc) };
     format!("{} = {takes}, by default {}{doc}", spec.name, spec.default)
-}
-
-/// Every artifact that a stage reads must be given or written by an earlier stage.
-fn check_artifacts(pipeline: &Pipeline, infos: &[&PassInfo], errors: &mut Vec<Located>) {
-    for (i, info) in infos.iter().enumerate() {
-        let stage = &pipeline.stages[i];
-        let writes = |stages: core::ops::Range<usize>, artifact: &String| {
-            stages.into_iter().find(|&s| infos[s].writes.contains(artifact))
-        };
-        for artifact in &info.reads {
-            if GIVEN_ARTIFACTS.contains(&artifact.as_str()) || writes(0..i, artifact).is_some() {
-                continue;
-            }
-            let help = match writes(i + 1..infos.len(), artifact) {
-                Some(later) => {
-                    let writer = &pipeline.stages[later].pass.value;
-                    format!("`{writer}` writes it, but runs later; put it before `{}`", stage.pass.value)
-                }
-                None => format!("put a stage before it that writes `{artifact}`"),
-            };
-            let message = format!(
-                "`{}` reads the artifact `{artifact}`, which no earlier stage writes",
-                stage.pass.value
-            );
-            let diagnostic = Diagnostic::error("pipeline::missing-artifact", message)
-                .label(stage.pass.place.span, format!("needs `{artifact}`"))
-                .help(help);
-            errors.push((stage.pass.place.source, diagnostic));
-        }
-    }
 }
 
 /// Adds a `STAGE.OPTION=VALUE` text to the pipeline as a source and as an override of its stage.

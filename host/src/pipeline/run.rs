@@ -1,21 +1,24 @@
 //! Running a resolved pipeline over the functions of a module.
 //!
 //! The host owns module, target, kernels and plans, and lends them as columns; a pass answers with edits and columns.
-//! What must hold: a plan changes only by edits that were checked one by one, it is well formed after every stage,
-//! and whatever a plugin replies ends as a result or as a diagnostic that names the pass, its version, its file and
+//! What must hold: a pass is lent what it declares and changes what it declares; a plan changes only by edits that were
+//! checked one by one, it and every artifact beside it is well formed after every stage, and whatever a plugin replies ends as a result or as a diagnostic that names the pass, its version, its file and
 //! the rule it broke.
 
 use std::time::{Duration, Instant};
 
+use pipewright_abi::artifact::{self, Evidence};
 use pipewright_abi::column::{Column, Columns, OwnedColumn};
+use pipewright_abi::contract::Contract;
 use pipewright_abi::ir::ModuleData;
 use pipewright_abi::kernel::KernelData;
-use pipewright_abi::memory::{ADDRESSES, Address};
+use pipewright_abi::memory::{ADDRESSES, Address, check_addresses};
 use pipewright_abi::plan::{Edit, EditRecord, PlanError, SyncPlan};
 use pipewright_abi::plugin::{RunHeader, RunOutcome, lend_all, status};
 use pipewright_abi::target::TargetData;
 use pipewright_abi::{NodeId, PassError, Scope, TextRange};
 
+use super::lend::{self, Guard, Watched};
 use super::resolve::{ResolvedPipeline, ResolvedStage};
 use crate::diagnostic::Diagnostic;
 use crate::lower::addresses;
@@ -76,6 +79,11 @@ impl Unit {
         Self { kernel, plan, columns: Vec::new() }
     }
 
+    /// Whether no stage has worked on it.
+    fn is_untouched(&self) -> bool {
+        self.plan.groups().is_empty() && self.columns.is_empty()
+    }
+
     /// The name of the function.
     pub fn name<'a>(&self, module: &'a ModuleData) -> &'a str {
         let function = self.kernel.view().function();
@@ -107,8 +115,13 @@ pub fn run(
         let mut shared = Vec::new();
         module.view().lend(&mut shared);
         target.view().lend(&mut shared);
+        let contract = lend::contract(stage);
+        shared.retain(|column| contract.lends_column(column.id.as_str()));
+        let shared = Watched::new(shared, pipeline.guard);
         let mut run = StageRun {
             stage,
+            contract,
+            guard: pipeline.guard,
             module,
             target,
             shared: &shared,
@@ -122,10 +135,19 @@ pub fn run(
             Scope::Module => run.over_module(units).err().into_iter().collect(),
         };
         let StageRun { statistics, report, addresses, .. } = run;
+        if let Some(column) = shared.written() {
+            return Err(vec![stray_write(stage, column)]);
+        }
         if !errors.is_empty() {
             return Err(errors);
         }
         if let Some(addresses) = addresses {
+            if let Some(unit) = units.iter().find(|unit| !unit.is_untouched()) {
+                let name = unit.name(module);
+                let message =
+                    format!("it plans memory after stages that worked on `{name}` as it was before");
+                return Err(vec![fault(stage, "pass::stale", &message)]);
+            }
             take_addresses(stage, module, target, units, &addresses)?;
         }
         outcome.stages.push((start.elapsed(), statistics));
@@ -142,7 +164,9 @@ fn take_addresses(
     units: &mut [Unit],
     addresses: &[Address],
 ) -> Result<(), Vec<Diagnostic>> {
-    addresses::apply(module, target, addresses)
+    check_addresses(addresses)
+        .map_err(|error| error.to_string())
+        .and_then(|()| addresses::apply(module, target, addresses))
         .map_err(|rule| vec![fault(stage, "pass::malformed-reply", &rule)])?;
     let kernels = addresses::lower_all(module, target, false)?;
     units.iter_mut().zip(kernels).for_each(|(unit, kernel)| *unit = Unit::new(kernel));
@@ -152,9 +176,11 @@ fn take_addresses(
 /// One stage at work.
 struct StageRun<'a> {
     stage: &'a ResolvedStage,
+    contract: Contract,
+    guard: Guard,
     module: &'a ModuleData,
     target: &'a TargetData,
-    shared: &'a [Column<'a>],
+    shared: &'a Watched<'a>,
     outcome: &'a mut Outcome,
     statistics: Vec<(String, i64)>,
     report: String,
@@ -164,17 +190,27 @@ struct StageRun<'a> {
 
 impl StageRun<'_> {
     fn over_function(&mut self, unit: &mut Unit) -> Result<(), Diagnostic> {
-        let reply = self.call(std::slice::from_ref(unit));
+        let reply = self.call(std::slice::from_ref(unit))?;
         let reply = self.take_notes(reply, Some(unit))?;
+        if !reply.edits.is_empty() && self.outcome.text.is_some() {
+            return Err(self.fault("pass::stale", "it changes the plan after an emitter has printed it"));
+        }
         for record in reply.edits {
             let edit = Edit::try_from(record);
+            if let Ok(edit) = edit
+                && let Err(artifact) = self.contract.admits(&unit.plan, edit)
+            {
+                return Err(self.undeclared(unit, &edit, artifact));
+            }
             edit.and_then(|edit| unit.plan.apply(edit)).map_err(|error| {
                 let node = if error.node.is_some() { error.node } else { placed_at(record) };
                 self.malformed(unit, &error, node, "made an edit that breaks a rule")
             })?;
         }
+        let mut written = Vec::new();
         for column in reply.columns {
             self.check_column(&column)?;
+            written.push(column.id.clone());
             match unit.columns.iter_mut().find(|c| c.id == column.id) {
                 Some(old) => *old = column,
                 None => unit.columns.push(column),
@@ -182,11 +218,23 @@ impl StageRun<'_> {
         }
         unit.plan
             .validate(&unit.kernel.view(), &self.target.view())
-            .map_err(|error| self.malformed(unit, &error, error.node, "left a malformed plan"))
+            .map_err(|error| self.malformed(unit, &error, error.node, "left a malformed plan"))?;
+        let columns = lend_all(&unit.columns);
+        let evidence = Evidence {
+            kernel: unit.kernel.view(),
+            plan: &unit.plan,
+            target: self.target.view(),
+            columns: Columns::new(&columns),
+        };
+        artifact::check_columns(&evidence, written.iter().map(|id| id.as_str())).map_err(|error| {
+            let message =
+                format!("it wrote a malformed artifact for function `{}`: {error}", unit.name(self.module));
+            self.fault("pass::malformed-artifact", &message)
+        })
     }
 
     fn over_module(&mut self, units: &[Unit]) -> Result<(), Diagnostic> {
-        let reply = self.call(units);
+        let reply = self.call(units)?;
         // Node ids are those of a function; with several of them nobody knows which.
         let only = if let [unit] = units { Some(unit) } else { None };
         let reply = self.take_notes(reply, only)?;
@@ -207,21 +255,31 @@ impl StageRun<'_> {
         Ok(())
     }
 
-    fn call(&self, units: &[Unit]) -> Result<RunOutcome, String> {
-        let plans: Vec<_> = units.iter().map(|unit| unit.plan.to_columns()).collect();
-        let lent: Vec<_> = units
+    /// Calls the pass. The inner result says why the reply cannot be read, the outer one that the pass wrote into what
+    /// it was lent: then nothing that is the host's can be relied on.
+    fn call(&self, units: &[Unit]) -> Result<Result<RunOutcome, String>, Diagnostic> {
+        let plans: Vec<_> = units.iter().map(|unit| lend::plan(&self.contract, unit)).collect();
+        let watched: Vec<_> =
+            units.iter().map(|unit| Watched::new(lend::columns(&self.contract, unit), self.guard)).collect();
+        let lent: Vec<_> = watched
             .iter()
             .zip(&plans)
-            .map(|(unit, plan)| {
-                let mut columns = lend_all(&unit.columns);
-                unit.kernel.view().lend(&mut columns);
-                plan.view().lend(&mut columns);
+            .map(|(watched, plan)| {
+                let mut columns = Vec::new();
+                watched.lend(&mut columns);
+                plan.iter().for_each(|plan| plan.view().lend(&mut columns));
                 columns
             })
             .collect();
         let lent: Vec<&[Column<'_>]> = lent.iter().map(Vec::as_slice).collect();
+        let mut shared = Vec::new();
+        self.shared.lend(&mut shared);
         let options = self.stage.options.iter().map(|(name, value)| (name.as_str(), value));
-        self.stage.plugin.run(&RunHeader::new(self.stage.index, options), self.shared, &lent)
+        let reply = self.stage.plugin.run(&RunHeader::new(self.stage.index, options), &shared, &lent);
+        match watched.iter().find_map(Watched::written) {
+            Some(column) => Err(stray_write(self.stage, column)),
+            None => Ok(reply),
+        }
     }
 
     /// Keeps remarks, statistics and text of a reply, or turns its error into a diagnostic.
@@ -242,6 +300,7 @@ impl StageRun<'_> {
             status::REFUSED => {
                 return Err(self.fault("pass::refused", &format!("it refused to run: {}", error.message)));
             }
+            status::BREACH => return Err(self.fault("pass::contract", &error.message)),
             other => {
                 return Err(
                     self.fault("pass::malformed-reply", &format!("its reply has the unknown status {other}"))
@@ -267,6 +326,11 @@ impl StageRun<'_> {
         }
         self.report += &reply.report;
         if reply.output.is_some() {
+            if !self.contract.writes("text") {
+                return Err(
+                    self.fault("pass::contract", "it wrote the artifact `text`, which it does not declare")
+                );
+            }
             self.outcome.text = reply.output.take();
         }
         Ok(reply)
@@ -306,6 +370,15 @@ impl StageRun<'_> {
         }
     }
 
+    /// The pass changed what it does not declare to write.
+    fn undeclared(&self, unit: &Unit, edit: &Edit, artifact: &str) -> Diagnostic {
+        let function = unit.name(self.module);
+        let what = format!(
+            "it changed the artifact `{artifact}` of function `{function}`, which it does not declare to write ({edit:?})"
+        );
+        self.fault("pass::contract", &what)
+    }
+
     fn fault(&self, code: &'static str, what: &str) -> Diagnostic {
         fault(self.stage, code, what)
     }
@@ -318,6 +391,11 @@ impl StageRun<'_> {
             "which is longer than its storage (column-length)"
         } else if column.stride == 0 || !column.len.is_multiple_of(column.stride.into()) {
             "whose length is no multiple of its stride (column-stride)"
+        } else if !self.contract.writes_column(id) {
+            let artifact = artifact::of_column(id);
+            let what =
+                format!("it wrote the column `{id}` of the artifact `{artifact}`, which it does not declare");
+            return Err(self.fault("pass::contract", &what));
         } else {
             return Ok(());
         };
@@ -333,6 +411,14 @@ fn fault(stage: &ResolvedStage, code: &'static str, what: &str) -> Diagnostic {
         .help(format!("the fault is in the plugin: {}", stage.plugin.file.path.display()))
 }
 
+/// The pass wrote into what it was lent to read.
+fn stray_write(stage: &ResolvedStage, (column, artifact): (&str, &str)) -> Diagnostic {
+    let what = format!(
+        "it wrote into the column `{column}` of the artifact `{artifact}`, which it was lent to read"
+    );
+    fault(stage, "pass::stray-write", &what)
+}
+
 /// The node that an edit puts something at, or none.
 fn placed_at(record: EditRecord) -> NodeId {
     match Edit::try_from(record) {
@@ -342,133 +428,4 @@ fn placed_at(record: EditRecord) -> NodeId {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use pipewright_abi::plan::{Anchor, Entry, Position, Role};
-    use pipewright_abi::plugin::{OutcomeData, PassDescription, Reply, Request};
-    use pipewright_abi::{GroupId, PassInfo, PipeId};
-
-    use super::*;
-    use crate::diagnostic::{Report, Source, Style};
-    use crate::plugin::in_process;
-    use crate::test_kernel::double_rows;
-
-    const V: PipeId = PipeId(1);
-
-    fn barrier(node: u32) -> [Edit; 2] {
-        let anchor = Anchor::before(NodeId(node));
-        let entry = Entry { group: GroupId(0), role: Role::Barrier };
-        let add = Edit::AddBarrier { pipe: V, carrier: NodeId::NONE, flags: 0 };
-        [add, Edit::Place { entry, anchor, position: Position::Back }]
-    }
-
-    type Named = (&'static str, fn() -> Reply);
-
-    /// What each pass of the strange plugin replies, by the name of the pass.
-    const REPLIES: [Named; 11] = [
-        ("adds-a-barrier", || reply(&barrier(2).map(EditRecord::from), None)),
-        ("writes-a-column", || reply(&[], Some(OwnedColumn::new("note/1", &[7u32])))),
-        ("makes-no-edit", || reply(&[EditRecord { code: 99, args: [0; 5] }], None)),
-        ("removes-nothing", || reply(&[Edit::Remove { group: GroupId(4) }.into()], None)),
-        ("puts-it-nowhere", || reply(&barrier(90).map(EditRecord::from), None)),
-        ("leaves-a-half", || {
-            let src = PipeId(4);
-            reply(&[Edit::AddPair { src, dst: V, carrier: NodeId::NONE, flags: 0 }.into()], None)
-        }),
-        ("takes-our-column", || reply(&[], Some(OwnedColumn::new("kernel.nodes/1", &[7u32])))),
-        ("lies-about-length", || {
-            reply(&[], Some(OwnedColumn { len: 1 << 40, ..OwnedColumn::new("x/1", &[7u32]) }))
-        }),
-        ("lies-about-stride", || {
-            reply(&[], Some(OwnedColumn { stride: 3, ..OwnedColumn::new("x/1", &[7u32]) }))
-        }),
-        ("has-a-status-of-its-own", || Reply { status: 77, ..reply(&[], None) }),
-        ("sends-nothing", || Reply { status: status::OK, columns: Vec::new().into() }),
-    ];
-
-    fn reply(edits: &[EditRecord], column: Option<OwnedColumn>) -> Reply {
-        let mut columns = Vec::new();
-        OutcomeData { edits: edits.to_vec(), ..Default::default() }.view().copy_out(&mut columns);
-        columns.extend(column);
-        Reply { status: status::OK, columns: columns.into() }
-    }
-
-    extern "C" fn call(_method: u32, request: &Request<'_>) -> Reply {
-        let pass = Columns::new(request.shared.as_slice())
-            .get::<u32>("run.pass/1")
-            .expect("the host names the pass");
-        REPLIES[pass[0] as usize].1()
-    }
-
-    /// Runs these passes of the strange plugin, and prints the diagnostics if one fails.
-    fn run_passes(names: &[&str], scope: Scope) -> Result<(Outcome, Vec<Unit>), String> {
-        let describe = |(name, _): &Named| PassDescription {
-            name: (*name).into(),
-            version: "0.1.0".into(),
-            info: PassInfo { scope, ..PassInfo::new("strange") },
-        };
-        let plugin = Arc::new(in_process(REPLIES.iter().map(describe).collect(), call));
-        let stage = |name: &&str| {
-            let index = REPLIES.iter().position(|(n, _)| n == name).expect("a known pass") as u32;
-            ResolvedStage { plugin: plugin.clone(), index, options: Vec::new() }
-        };
-        let stages = names.iter().map(stage).collect();
-        let pipeline = ResolvedPipeline {
-            name: "p".into(),
-            target: "t.toml".into(),
-            target_extensions: Vec::new(),
-            verify: false,
-            stages,
-        };
-        let (mut module, target, unit) = double_rows();
-        let mut units = vec![unit];
-        match run(&pipeline, &mut module, &target, &mut units, &mut |_| {}) {
-            Ok(outcome) => Ok((outcome, units)),
-            Err(diagnostics) => {
-                Err(Report::new(Source::new("k.pto", &*module.source), diagnostics).render(Style::Plain))
-            }
-        }
-    }
-
-    #[test]
-    fn edits_change_the_plan_and_columns_are_kept() {
-        let (outcome, units) = run_passes(&["adds-a-barrier", "writes-a-column"], Scope::Function).unwrap();
-        assert_eq!(units[0].plan.before(NodeId(2)).len(), 1);
-        assert_eq!(units[0].columns.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["note/1"]);
-        assert_eq!(outcome.stages.len(), 2);
-    }
-
-    #[test]
-    fn a_pass_that_breaks_a_rule_is_named_with_the_rule() {
-        let names = REPLIES.iter().skip(2).map(|(name, _)| *name);
-        let texts: Vec<_> = names.map(|name| run_passes(&[name], Scope::Function).unwrap_err()).collect();
-        insta::assert_snapshot!(texts.concat());
-    }
-
-    #[test]
-    fn a_module_pass_cannot_edit() {
-        let error = run_passes(&["adds-a-barrier"], Scope::Module).unwrap_err();
-        assert!(error.contains("module-scope"), "{error}");
-    }
-
-    #[test]
-    fn stages_before_a_failure_are_observed() {
-        let (mut module, target, unit) = double_rows();
-        let pass = PassDescription { name: "p".into(), version: "0.1.0".into(), info: PassInfo::new("") };
-        let plugin = Arc::new(in_process(vec![pass], call));
-        let stages = vec![ResolvedStage { plugin, index: 0, options: Vec::new() }; 2];
-        let pipeline = ResolvedPipeline {
-            name: "p".into(),
-            target: "t.toml".into(),
-            target_extensions: Vec::new(),
-            verify: false,
-            stages,
-        };
-        let mut seen = Vec::new();
-        let mut observe = |moment: Moment<'_>| seen.push((moment.point, moment.units[0].plan.groups().len()));
-        // The second stage places the group that the first one added: the edits name group 0.
-        run(&pipeline, &mut module, &target, &mut [unit], &mut observe).unwrap_err();
-        assert_eq!(seen, [(Point::Before, 0), (Point::After, 1), (Point::Before, 1)]);
-    }
-}
+mod tests;

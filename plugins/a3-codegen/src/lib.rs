@@ -38,7 +38,10 @@ impl Pass for A3Codegen {
     const NAME: &'static str = "a3-codegen";
 
     fn info() -> PassInfo {
-        PassInfo::new("print C++ for Ascend A2 and A3").over_module().reads(&["kernel"]).writes(&["text"])
+        PassInfo::new("print C++ for Ascend A2 and A3")
+            .over_module()
+            .reads(&["module", "kernel", "plan"])
+            .writes(&["text"])
     }
 
     fn run(cx: &mut PassContext<'_>) -> Result<(), PassError> {

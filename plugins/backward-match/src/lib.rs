@@ -15,6 +15,7 @@
 
 use std::collections::HashMap;
 
+use pipewright_abi::artifact::LATE_SETS;
 use pipewright_abi::plan::{Anchor, Edit, NO_EVENT, Position, Role, SyncPlan, group_flag, scope};
 use pipewright_abi::{GroupId, NodeId, Pass, PassContext, PassError, PassInfo, PipeId, register_pass};
 
@@ -29,8 +30,9 @@ impl Pass for BackwardMatch {
 
     fn info() -> PassInfo {
         PassInfo::new("Adds head sets and tail waits to loop-carried pairs")
-            .reads(&["sync-groups", "event-ids"])
-            .writes(&["synthetic-pairs"])
+            .reads(&["kernel", "sync-groups", "event-ids", "id-scopes", "id-order"])
+            .may_read(&["late-sets"])
+            .writes(&["synthetic-pairs", "list-order"])
             .choice(
                 "tail-wait",
                 &["push-front", "push-back"],
@@ -105,7 +107,7 @@ fn add(cx: &mut PassContext<'_>, pair: GroupId, ends: Ends) -> Result<GroupId, P
 /// Puts sets that allocation moved after it had given the last id behind the tail waits again: in the reference those
 /// already stood there when the sets came. Allocation need not have said anything.
 fn keep_late_sets_behind(cx: &mut PassContext<'_>) -> Result<(), PassError> {
-    for &group in cx.column::<GroupId>("event-ids.moved-late/1").unwrap_or(&[]) {
+    for &group in cx.column::<GroupId>(LATE_SETS).unwrap_or(&[]) {
         let is_live = cx.plan().groups().get(group.index()).is_some_and(|g| g.is_pair());
         if !is_live {
             continue;

@@ -26,7 +26,7 @@ proptest! {
         let mut fixture = Fixture::new(kernel.clone());
         fixture.plan = model.plan();
         let moved: Vec<_> = model.moved_late().iter().map(|&g| GroupId::from_index(g)).collect();
-        fixture.write_column("event-ids.moved-late/1", &moved);
+        fixture.write_column(pipewright_abi::artifact::LATE_SETS, &moved);
         let tail_wait = if push_front { "push-front" } else { "push-back" };
         fixture.run::<BackwardMatch>(&[("tail-wait", tail_wait.into())]).unwrap();
 

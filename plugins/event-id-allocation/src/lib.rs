@@ -20,6 +20,7 @@ mod widening;
 
 use std::collections::BTreeSet;
 
+use pipewright_abi::artifact::LATE_SETS;
 use pipewright_abi::kernel::{Kernel, node_flag, node_kind};
 use pipewright_abi::plan::{Anchor, NO_EVENT, Position, Role, SyncPlan, scope};
 use pipewright_abi::target::phase_kind;
@@ -28,10 +29,6 @@ use pools::{Interval, Pools, Reuse};
 
 /// An ordered pair of pipes.
 type Key = (PipeId, PipeId);
-
-/// Column of the groups whose sets were moved in the second round, in order of moving: where their new place is
-/// behind a loop, they stand behind the tail waits that were given before.
-const MOVED_LATE: &str = "event-ids.moved-late/1";
 
 /// The pass.
 #[derive(Debug)]
@@ -44,11 +41,12 @@ impl Pass for EventIdAllocation {
 
     fn info() -> PassInfo {
         PassInfo::new("Gives event ids to set/wait pairs")
-            .reads(&["sync-groups"])
-            .writes(&["event-ids"])
-            .option(
+            .reads(&["kernel", "sync-groups"])
+            .writes(&["sync-groups", "event-ids", "id-scopes", "id-order", "late-sets"])
+            .integer(
                 "max-ids",
                 8,
+                0..=64,
                 "how many of a key's ids are used at most, lowest first, reserved ones left out",
             )
             .option(
@@ -252,7 +250,7 @@ fn write(cx: &mut PassContext<'_>, allocation: &Allocation, again: &BTreeSet<Key
             cx.place(id, Role::Set, Anchor::after(NodeId::from_index(node)), Position::Back)?;
         }
     }
-    cx.write_column(MOVED_LATE, &allocation.moved_late);
+    cx.write_column(LATE_SETS, &allocation.moved_late);
     let all = || (0..allocation.pairs.len()).map(GroupId::from_index);
     let mut widened = 0;
     for id in all().filter(|&id| pair(id).is_some_and(|p| p.given_up)) {

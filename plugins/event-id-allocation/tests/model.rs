@@ -27,7 +27,7 @@ fn compare_from(mut model: Model<'_>, kernel: &KernelData) -> Result<(), TestCas
     model.allocate();
     prop_assert_eq!(plan_text(&fixture.plan, true, false), model.text(true, false));
     prop_assert_eq!(plan_given(&fixture.plan), model.given());
-    let moved: Vec<GroupId> = fixture.column("event-ids.moved-late/1").unwrap();
+    let moved: Vec<GroupId> = fixture.column(pipewright_abi::artifact::LATE_SETS).unwrap();
     let moved: Vec<usize> = moved.into_iter().map(GroupId::index).collect();
     prop_assert_eq!(&moved[..], model.moved_late());
     Ok(())

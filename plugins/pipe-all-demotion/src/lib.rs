@@ -17,7 +17,7 @@ impl Pass for PipeAllDemotion {
 
     fn info() -> PassInfo {
         PassInfo::new("Turns pairs without event id into barriers of all pipes")
-            .reads(&["event-ids"])
+            .reads(&["sync-groups", "event-ids"])
             .writes(&["barriers"])
     }
 

@@ -26,7 +26,7 @@ impl Pass for PtoEmit {
     fn info() -> PassInfo {
         PassInfo::new("Writes the source with explicit synchronization")
             .over_module()
-            .reads(&["kernel"])
+            .reads(&["module", "kernel", "plan"])
             .writes(&["text"])
     }
 

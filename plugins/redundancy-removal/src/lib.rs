@@ -35,7 +35,7 @@ impl Pass for RedundancyRemoval {
 
     fn info() -> PassInfo {
         PassInfo::new("Removes set/wait pairs that other pairs cover")
-            .reads(&["sync-groups"])
+            .reads(&["kernel", "sync-groups"])
             .writes(&["sync-groups"])
             .option("skip-irregular", true, "leave functions with a gather or scatter alone")
     }

@@ -47,7 +47,7 @@ impl Pass for SyncInsertion {
     fn info() -> PassInfo {
         PassInfo::new("Inserts set/wait pairs and barriers for all hazards")
             .reads(&["kernel", "hazards"])
-            .writes(&["sync-groups"])
+            .writes(&["sync-groups", "barriers"])
             .option("tail-barrier", true, "drain every pipe before the function returns")
             .choice(
                 "loop-history",

@@ -25,8 +25,8 @@ impl Pass for SyncMotion {
 
     fn info() -> PassInfo {
         PassInfo::new("Moves waits before, and sets behind, constructs that do not hold their partner")
-            .reads(&["sync-groups"])
-            .writes(&["sync-groups"])
+            .reads(&["kernel", "sync-groups"])
+            .writes(&["sync-groups", "list-order"])
     }
 
     fn run(cx: &mut PassContext<'_>) -> Result<(), PassError> {
