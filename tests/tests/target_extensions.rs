@@ -1,6 +1,6 @@
 //! An operation that nobody here has heard of, from a target file alone: it is read, synchronized and printed.
 
-use pipewright_tests::sandbox::Sandbox;
+use pipewright_tests::sandbox::{Run, Sandbox};
 
 /// A polynomial of a tile with the coefficients in another, on the vector pipe; its form depends on an attribute.
 const OPERATION: &str = r#"
@@ -65,8 +65,9 @@ fn so_does_the_command_line() {
     let of_argument =
         sandbox.run(["compile", "k.pto", "--pipeline", "a3-reference", "--target", "ops/vendor.toml"]);
     assert_eq!((of_argument.code, of_argument.stdout), (Some(0), of_pipeline.stdout));
-    // The last description of an operation counts.
-    sandbox.write("mine.toml", OPERATION.replace("pipe = \"V\"", "pipe = \"S\""));
+    // The last description of an operation counts, if it says that it replaces the one before.
+    let mine = OPERATION.replace("pipe = \"V\"", "pipe = \"S\"");
+    sandbox.write("mine.toml", format!("[extension]\nreplaces = [\"pto.thorner\"]\n{mine}"));
     let arguments =
         ["compile", "k.pto", "--pipeline", "vendor.toml", "--emit", "plan", "--target", "mine.toml"];
     let plan = sandbox.run(arguments).stdout;
@@ -94,4 +95,70 @@ fn mistakes_are_shown_where_they_are() {
         OPERATION
     ));
     insta::assert_snapshot!(refusal(PIPELINE, &OPERATION.replace("\"V\"", "\"VECTOR\"")));
+}
+
+/// What the command says of the kernel under a pipeline with this extension.
+fn with(extension: &str) -> Run {
+    let sandbox = sandbox();
+    sandbox.write("ops/vendor.toml", extension);
+    sandbox.run(["compile", "k.pto", "--pipeline", "vendor.toml", "--emit", "plan"])
+}
+
+#[test]
+fn an_extension_says_what_it_does_beside_adding_operations() {
+    let lose = "[target]\nflag-model = \"lose\"\n";
+    let mode = "[[enum]]\nname = \"zeal\"\nvalues = [{ text = \"HIGH\", value = 1 }]\n";
+    let exp = "[[op]]\nname = \"pto.texp\"\nclass = \"dps\"\nins = [\"src: tile\"]\nouts = [\"dst: tile\"]\npipe = \"V\"\n";
+    let cases = [
+        (lose, "replaces = [\"flag-model\"]"),
+        (mode, "adds = [\"enum\"]"),
+        (exp, "replaces = [\"pto.texp\"]"),
+        ("[[reserved-ids]]\nsrc = \"V\"\ndst = \"MTE3\"\nids = [0]\n", "adds = [\"reserved-ids\"]"),
+    ];
+    let mut said = Vec::new();
+    for (change, key) in cases {
+        let run = with(&format!("{change}{OPERATION}"));
+        assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{}", run.stderr);
+        said.push(run.stderr);
+        let run = with(&format!("[extension]\n{key}\n{change}{OPERATION}"));
+        assert_eq!(run.code, Some(0), "{key}: {}", run.stderr);
+    }
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn what_an_extension_says_of_itself_is_checked() {
+    let cases = [
+        "[extension]\nadds = [\"enums\"]\n",
+        "[extension]\nreplaces = [\"flag-modal\"]\n",
+        "[extension]\nreplaces = [\"pto.texpp\"]\n",
+        "[extension]\nreplaces = [\"pto.texp\"]\n",
+        "[target]\ncosts = \"cost.toml\"\n",
+        "[extension]\nadds = [\"space\"]\n[[space]]\nname = \"vec\"\n",
+        "[extension]\nadds = [\"flag-model\"]\n",
+    ];
+    let said = cases.map(|extension| {
+        let run = with(extension);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{}", run.stderr);
+        run.stderr
+    });
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn a_target_is_no_extension_and_an_extension_no_target() {
+    let sandbox = sandbox();
+    let refusal = |text: &str| {
+        sandbox.write("t.toml", text);
+        let pipeline = "[pipeline]\nname = \"p\"\ntarget = \"t.toml\"\n[[stage]]\npass = \"a3-codegen\"\n";
+        sandbox.write("p.toml", pipeline);
+        sandbox.refused(["compile", "k.pto", "--pipeline", "p.toml", "-o", "k.cpp"])
+    };
+    let texts = [
+        OPERATION.to_owned(),
+        "[target]\nname = \"toy\"\nevent-ids = 8\n".to_owned(),
+        "[target]\nname = \"toy\"\nevent-ids = 8\nflag-model = \"stall\"\n[extension]\nadds = [\"enum\"]\n"
+            .to_owned(),
+    ];
+    insta::assert_snapshot!(texts.map(|text| refusal(&text)).join("\n"));
 }

@@ -197,14 +197,17 @@ impl<'a> Checked<'a> {
     }
 }
 
+/// Names of a target's files so far, by what they stand for.
+pub(super) type Seen = HashSet<(&'static str, String)>;
+
 /// Checks what the file says of the machine: each name stands for one thing, and each class of operations is one that
 /// an attribute can name. Called when the machines of all files are known.
-pub(super) fn machine(file: &RawFile, data: &TargetData) -> Result<(), Diagnostic> {
-    once("pipe", file.pipe.iter().map(|p| &p.name))?;
-    once("memory space", file.space.iter().map(|s| &s.name))?;
-    once("enumeration", file.enums.iter().map(|e| &e.name))?;
+pub(super) fn machine(file: &RawFile, seen: &mut Seen, data: &TargetData) -> Result<(), Diagnostic> {
+    once("pipe", file.pipe.iter().map(|p| &p.name), seen)?;
+    once("memory space", file.space.iter().map(|s| &s.name), seen)?;
+    once("enumeration", file.enums.iter().map(|e| &e.name), seen)?;
     for e in &file.enums {
-        once(&format!("value of `{}`", e.name.get_ref()), e.values.iter().map(|v| &v.text))?;
+        once("value of its enumeration", e.values.iter().map(|v| &v.text), &mut Seen::default())?;
     }
     let view = data.view();
     let values: HashSet<&str> = view.t.enum_values.iter().map(|v| view.str(v.text)).collect();
@@ -219,17 +222,18 @@ pub(super) fn machine(file: &RawFile, data: &TargetData) -> Result<(), Diagnosti
     }
 }
 
-/// Names stand once in a list.
-fn once<'a>(what: &str, names: impl Iterator<Item = &'a Spanned<String>>) -> Result<(), Diagnostic> {
-    let mut seen: Vec<&Spanned<String>> = Vec::new();
+/// Names stand once in a list, and in those of the files before.
+fn once<'a>(
+    what: &'static str,
+    names: impl Iterator<Item = &'a Spanned<String>>,
+    seen: &mut Seen,
+) -> Result<(), Diagnostic> {
     for name in names {
-        if let Some(first) = seen.iter().find(|n| n.get_ref() == name.get_ref()) {
+        if !seen.insert((what, name.get_ref().clone())) {
             let message = format!("`{}` stands twice as a {what}", name.get_ref());
-            return Err(Diagnostic::error("target::duplicate", message)
-                .label(text_range(name.span()), "again here")
-                .label(text_range(first.span()), "first here"));
+            let label = text_range(name.span());
+            return Err(Diagnostic::error("target::duplicate", message).label(label, "again here"));
         }
-        seen.push(name);
     }
     Ok(())
 }

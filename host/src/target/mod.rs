@@ -4,6 +4,7 @@
 //! operand that a rule names exists, and the operation index is built. Every error has a span in the file it is in.
 
 mod check;
+mod extension;
 mod inside;
 mod raw;
 mod sync;
@@ -12,50 +13,72 @@ mod template;
 use std::path::{Path, PathBuf};
 
 use pipewright_abi::target::{
-    AttrSpec, Condition, CppRule, Entry, Enum, EnumValue, Facts, OperandSpec, Pipe, PipeRule, ReservedIds,
-    Space, SpaceAlias, SyncClass, TargetData, attr_flag, condition_kind, entry_flag, operand_flag,
-    operand_kind, pipe_flag, space_flag,
+    AttrSpec, Condition, CppRule, Entry, Enum, EnumValue, OperandSpec, Pipe, PipeRule, ReservedIds, Space,
+    SpaceAlias, SyncClass, TargetData, attr_flag, condition_kind, entry_flag, operand_flag, operand_kind,
+    pipe_flag, space_flag,
 };
 use pipewright_abi::{PipeId, Range, SpaceId, StrId};
 use toml::Spanned;
 
 use crate::diagnostic::{Diagnostic, Report, Source, did_you_mean, text_range};
 use check::Checked;
-use raw::{Names, RawCppRule, RawFile, RawOp, TextOrRules};
+use raw::{Names, RawCppRule, RawFile, RawOp, RawTarget, TextOrRules};
 
 /// Reads the target file at `path` with everything it includes, then `extensions`: further files of the same format
-/// whose operations are added, or replace those of the same name.
+/// whose operations are added, and that say what else they add or replace.
 pub fn load(path: &Path, extensions: &[PathBuf]) -> Result<TargetData, Report> {
     let mut files = Vec::new();
     read_with_includes(path, &mut files, 0)?;
+    files.iter().try_for_each(|file| file.check(extension::refuse))?;
+    complete(&files)?;
     for extension in extensions {
+        let start = files.len();
         read_with_includes(extension, &mut files, 0)?;
+        let (before, own) = files.split_at(start);
+        extension::check(before, own)?;
     }
     let mut data = TargetData::default();
     for file in &files {
         file.check(|f| machine(f, &mut data))?;
     }
+    let mut seen = check::Seen::default();
     for file in &files {
-        file.check(|f| check::machine(f, &data))?;
+        file.check(|f| check::machine(f, &mut seen, &data))?;
     }
     for file in &files {
         file.check(|f| f.op.iter().try_for_each(|op| operation(op, &file.source.text, &mut data)))?;
-    }
-    if data.tables.facts.is_empty() {
-        let message = "the target file has no `[target]` table";
-        return Err(Report::one(
-            files.swap_remove(0).source,
-            Diagnostic::error("target::incomplete", message),
-        ));
     }
     data.build_index();
     Ok(data)
 }
 
+/// Whether the files of a target say of the machine what must be known.
+fn complete(files: &[File]) -> Result<(), Report> {
+    let tables: Vec<_> = files.iter().filter_map(|f| f.raw.target.as_ref().map(|t| (f, t))).collect();
+    let Some((file, table)) = tables.first() else {
+        let message = "the target file has no `[target]` table";
+        return Err(files[0].report(Diagnostic::error("target::incomplete", message)));
+    };
+    let has = |given: fn(&RawTarget) -> bool| tables.iter().any(|(_, t)| given(t.get_ref()));
+    let known = [
+        ("name", has(|t| t.name.is_some())),
+        ("flag-model", has(|t| t.flag_model.is_some())),
+        ("event-ids", has(|t| t.event_ids.is_some())),
+    ];
+    match known.into_iter().find(|(_, is_known)| !is_known) {
+        None => Ok(()),
+        Some((key, _)) => {
+            let at = text_range(table.span());
+            let diagnostic = Diagnostic::error("target::incomplete", format!("the target has no `{key}`"));
+            Err(file.report(diagnostic.label(at, "in this table")))
+        }
+    }
+}
+
 /// The file with the costs of the target at `path`: see [`crate::simulate::cost`].
 pub fn cost_file(path: &Path) -> Result<PathBuf, Report> {
     let file = read(path)?;
-    let named = file.raw.target.as_ref().and_then(|t| t.costs.as_ref());
+    let named = file.raw.target.as_ref().and_then(|t| t.get_ref().costs.as_ref());
     let Some(costs) = named else {
         let message = format!("the target `{}` has no costs", path.display());
         let diagnostic = Diagnostic::error("target::costs", message);
@@ -78,7 +101,11 @@ struct File {
 
 impl File {
     fn check(&self, step: impl FnOnce(&RawFile) -> Result<(), Diagnostic>) -> Result<(), Report> {
-        step(&self.raw).map_err(|diagnostic| Report::one(self.source.clone(), diagnostic))
+        step(&self.raw).map_err(|diagnostic| self.report(diagnostic))
+    }
+
+    fn report(&self, diagnostic: Diagnostic) -> Report {
+        Report::one(self.source.clone(), diagnostic)
     }
 }
 
@@ -123,18 +150,31 @@ fn read_with_includes(path: &Path, files: &mut Vec<File>, depth: usize) -> Resul
 fn machine(file: &RawFile, data: &mut TargetData) -> Result<(), Diagnostic> {
     let TargetData { tables, strings, arch, .. } = data;
     if let Some(target) = &file.target {
-        let flag_model = match target.flag_model.get_ref().as_str() {
-            "stall" => 0,
-            "lose" => 1,
-            _ => return Err(unknown("flag model", &target.flag_model, ["stall", "lose"])),
-        };
-        if !(1..=64).contains(target.event_ids.get_ref()) {
-            let at = text_range(target.event_ids.span());
-            return Err(Diagnostic::error("target::range", "there must be 1 to 64 event ids").label(at, ""));
+        let RawTarget { name, arch: served, flag_model, event_ids, .. } = target.get_ref();
+        let mut facts = tables.facts.first().copied().unwrap_or_default();
+        if let Some(model) = flag_model {
+            facts.flag_model = match model.get_ref().as_str() {
+                "stall" => 0,
+                "lose" => 1,
+                _ => return Err(unknown("flag model", model, ["stall", "lose"])),
+            };
         }
-        let name = strings.intern(&target.name);
-        tables.facts = vec![Facts { name, event_ids: *target.event_ids.get_ref(), flag_model }];
-        arch.clone_from(&target.arch);
+        if let Some(ids) = event_ids {
+            if !(1..=64).contains(ids.get_ref()) {
+                let at = text_range(ids.span());
+                return Err(
+                    Diagnostic::error("target::range", "there must be 1 to 64 event ids").label(at, "")
+                );
+            }
+            facts.event_ids = *ids.get_ref();
+        }
+        if let Some(name) = name {
+            facts.name = strings.intern(name.get_ref());
+        }
+        if let Some(served) = served {
+            arch.clone_from(served.get_ref());
+        }
+        tables.facts = vec![facts];
     }
     for pipe in &file.pipe {
         let mut flags = 0;

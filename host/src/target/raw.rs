@@ -14,7 +14,8 @@ use toml::Spanned;
 pub(super) struct RawFile {
     #[serde(default)]
     pub(super) include: Vec<Spanned<String>>,
-    pub(super) target: Option<RawTarget>,
+    pub(super) target: Option<Spanned<RawTarget>>,
+    pub(super) extension: Option<RawExtension>,
     #[serde(default)]
     pub(super) pipe: Vec<RawPipe>,
     #[serde(default)]
@@ -32,12 +33,21 @@ pub(super) struct RawFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawTarget {
-    pub(super) name: String,
-    #[serde(default)]
-    pub(super) arch: Vec<String>,
-    pub(super) flag_model: Spanned<String>,
-    pub(super) event_ids: Spanned<u32>,
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) arch: Option<Spanned<Vec<String>>>,
+    pub(super) flag_model: Option<Spanned<String>>,
+    pub(super) event_ids: Option<Spanned<u32>>,
     pub(super) costs: Option<Spanned<String>>,
+}
+
+/// What an extension does besides adding operations.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawExtension {
+    #[serde(default)]
+    pub(super) adds: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) replaces: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
