@@ -244,6 +244,11 @@ impl Compiler<'_> {
             Report::new(Source::new(name.clone(), module.source.clone()), diagnostics)
         };
         done.tally.parse += start.elapsed();
+        match target::foreign(&module.view(), self.target) {
+            Ok(warnings) if warnings.is_empty() => {}
+            Ok(warnings) => done.report(&[report(&module, warnings)]),
+            Err(diagnostics) => return Err(vec![report(&module, diagnostics)]),
+        }
 
         let start = Instant::now();
         lower::simplify(&mut module, self.target);

@@ -225,6 +225,8 @@ impl Simulator<'_> {
         let source = read(input)?;
         let fail = |diagnostics| vec![Report::new(source.clone(), diagnostics)];
         let mut module = syntax::parse(&source.text, self.target).map_err(fail)?;
+        let warnings = target::foreign(&module.view(), self.target).map_err(fail)?;
+        print_reports(&[Report::new(source.clone(), warnings)]);
         lower::simplify(&mut module, self.target);
         let kernels = lower_all(&module, self.target, self.pipeline.writes("addresses")).map_err(fail)?;
         let mut units: Vec<_> = kernels.into_iter().map(Unit::new).collect();

@@ -108,7 +108,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let work = |input: &Input| judge_input(&input.path, &pipeline, &target, model);
     in_order("verifying", &inputs, work, |_, result| {
         match result {
-            Ok(judged) => all.push(judged),
+            Ok((judged, warnings)) => {
+                print_reports(&[warnings]);
+                all.push(judged);
+            }
             Err(reports) => {
                 print_reports(&reports);
                 failed = true;
@@ -146,16 +149,17 @@ fn judge_input(
     pipeline: &ResolvedPipeline,
     target: &TargetData,
     model: FlagModel,
-) -> Result<Judged, Vec<Report>> {
+) -> Result<(Judged, Report), Vec<Report>> {
     let source = read(input)?;
     let fail = |diagnostics| vec![Report::new(source.clone(), diagnostics)];
     let mut module = syntax::parse(&source.text, target).map_err(fail)?;
+    let warnings = target::foreign(&module.view(), target).map_err(fail)?;
     lower::simplify(&mut module, target);
     let kernels = lower_all(&module, target, pipeline.writes("addresses")).map_err(fail)?;
     let mut units: Vec<_> = kernels.into_iter().map(Unit::new).collect();
     pipeline::run(pipeline, &mut module, target, &mut units, &mut |_| {}).map_err(fail)?;
     let file = if is_stream(input) { "<stdin>".into() } else { input.display().to_string() };
-    Ok(judge(file, &module, target, &units, model))
+    Ok((judge(file, &module, target, &units, model), Report::new(source, warnings)))
 }
 
 /// Judges the final plans of a module's functions.
@@ -167,9 +171,15 @@ pub(super) fn judge(
     model: FlagModel,
 ) -> Judged {
     let mut functions = Vec::new();
+    let machines = target::other_machines(&module.view(), target);
     for unit in units {
-        for program in build::programs(Some(&module.view()), &unit.kernel.view(), &unit.plan, &target.view())
+        for mut program in
+            build::programs(Some(&module.view()), &unit.kernel.view(), &unit.plan, &target.view())
         {
+            let assumed = machines.iter().map(|(arch, _)| {
+                format!("a core of `{arch}`, for which the kernel is written, works like one of the target")
+            });
+            program.assumptions.extend(assumed);
             let judgement = verify(&program, model);
             functions.push((program, judgement));
         }

@@ -3,6 +3,7 @@
 //! The format is fixed in `docs/target-file.md`. What must hold after [`load`]: every pipe, space, enumeration and
 //! operand that a rule names exists, and the operation index is built. Every error has a span in the file it is in.
 
+mod arch;
 mod check;
 mod extension;
 mod inside;
@@ -21,6 +22,7 @@ use pipewright_abi::{PipeId, Range, SpaceId, StrId};
 use toml::Spanned;
 
 use crate::diagnostic::{Diagnostic, Report, Source, did_you_mean, text_range};
+pub use arch::{foreign, other_machines};
 use check::Checked;
 use raw::{Names, RawCppRule, RawFile, RawOp, RawTarget, TextOrRules};
 
