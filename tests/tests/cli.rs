@@ -194,11 +194,11 @@ fn an_operation_is_added_without_any_rust() {
     sandbox.write(
         "ops.toml",
         "[[op]]\nname = \"pto.tflip\"\nsummary = \"ours\"\nclass = \"dps\"\nins = [\"src: tile\"]\n\
-         outs = [\"dst: tile\"]\npipe = \"MTE1\"\ncpp = \"TFLIP({dst}, {src})\"\n",
+         outs = [\"dst: tile\"]\npipe = \"MTE3\"\ncpp = \"TFLIP({dst}, {src})\"\n",
     );
     let run = sandbox.run(compile(&["--emit", "plan", "--target", "ops.toml"]));
     let line = run.stdout.lines().find(|l| l.contains("pto.tflip")).expect("the operation is there");
-    assert!(line.contains("MTE1"), "{line}");
+    assert!(line.contains("MTE3"), "{line}");
 }
 
 #[test]

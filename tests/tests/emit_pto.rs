@@ -118,7 +118,7 @@ fn synthetic_kernels_too() {
 /// A kernel in which every place that a statement can have is there, some of them hard to find in the text.
 const PLACES: &str = "\
 module { // comments stay
-  func.func @places(%p: !pto.ptr<f32>, %n: index, %c: i1) attributes {pto.kernel_kind = #pto.kernel_kind<vector>} {
+  func.func @places(%p: !pto.ptr<f32>, %n: index, %c: i1) {
     %a = arith.constant 0 : i64
     %t = pto.alloc_tile addr = %a : !pto.tile_buf<vec, 16x16xf32>
     %true = arith.constant true

@@ -96,11 +96,27 @@ fn broken() -> Vec<(&'static str, String)> {
                 "  %c9 = arith.constant 9 : index\n",
                 "  pto.set_flag_dyn[<PIPE_MTE2>, <PIPE_V>, %c9]\n",
                 "  pto.wait_flag_dyn[<PIPE_MTE2>, <PIPE_V>, %c9]\n",
-                &pair("MTE1", "V", 0),
+                &pair("V", "V", 0),
             ]
             .concat(),
         ),
         ("barrier-pipe", LOAD.to_owned() + "  pto.barrier <PIPE_S>\n"),
+        // Work of the matrix pipe, a flag and a barrier of pipes that a vector core lacks.
+        ("core-pipe", ["  pto.barrier <PIPE_FIX>\n", &pair("M", "FIX", 0), &pair("V", "MTE1", 0)].concat()),
+        // One that begins nowhere, one that ends behind the memory, a window that does, one in a reserved buffer.
+        (
+            "address",
+            [
+                "  %at3 = arith.constant 70660 : i64\n  %odd = pto.alloc_tile addr = %at3 : !tile\n",
+                "  %at4 = arith.constant 196480 : i64\n  %long = pto.alloc_tile addr = %at4 : !tile\n",
+                "  %c5 = arith.constant 5 : index\n",
+                "  %window = pto.subview %a[%c0, %c5] sizes [1, 8] : !tile -> !pto.tile_buf<vec, 1x8xf32>\n",
+                "  pto.tabs ins(%window : !pto.tile_buf<vec, 1x8xf32>) outs(%window : !pto.tile_buf<vec, 1x8xf32>)\n",
+                "  %slots = pto.reserve_buffer {name = \"slots\", size = 512, location = #pto.address_space<vec>, auto = false, base = 4096} -> i32\n",
+                "  %at6 = arith.constant 4352 : i64\n  %taken = pto.alloc_tile addr = %at6 : !tile\n",
+            ]
+            .concat(),
+        ),
         (
             "hidden-flag",
             set("V", "S", 0) + "  pto.tfillpad ins(%a : !tile) outs(%b : !tile)\n" + &wait("V", "S", 0),

@@ -18,6 +18,7 @@ use crate::diagnostic::{Diagnostic, Report, Severity, Source, Style, did_you_mea
 use crate::lower::addresses::lower_all;
 use crate::pipeline::{self, Moment, Point, ResolvedPipeline, Unit};
 use crate::plan_text::plan_text;
+use crate::verify::Rule;
 use crate::{lower, plugin, syntax, target};
 
 /// Arguments of `pipewright compile`.
@@ -276,18 +277,27 @@ impl Compiler<'_> {
             Err(diagnostics) => return Err(vec![report(&module, diagnostics)]),
         };
         done.tally.add(&outcome);
-        if self.arguments.verify.unwrap_or(self.pipeline.verify) {
-            let start = Instant::now();
+        let start = Instant::now();
+        let findings = if self.arguments.verify.unwrap_or(self.pipeline.verify) {
             let findings = self.judge(&name, &module, &units, &mut done.tally);
             done.tally.verify += start.elapsed();
-            if !findings.diagnostics.is_empty() {
-                if !self.arguments.allow_findings {
-                    done.notes +=
-                        "the synchronization is not right; `--allow-findings` writes the output anyway\n";
-                    return Err(vec![findings]);
-                }
-                done.report(&[findings]);
+            findings
+        } else {
+            let findings = verify::fatal(name.clone(), &module, self.target, &units);
+            done.tally.lower += start.elapsed();
+            findings
+        };
+        if !findings.diagnostics.is_empty() {
+            // That is not for anybody to allow.
+            if findings.diagnostics.iter().any(|d| Rule::of_code(d.code).is_some_and(Rule::is_fatal)) {
+                return Err(vec![findings]);
             }
+            if !self.arguments.allow_findings {
+                done.notes +=
+                    "the synchronization is not right; `--allow-findings` writes the output anyway\n";
+                return Err(vec![findings]);
+            }
+            done.report(&[findings]);
         }
         let text = match self.arguments.emit {
             Emit::Plan => {

@@ -15,6 +15,7 @@ use super::{Failure, PluginArguments, is_stream, output, print_reports, read};
 use crate::diagnostic::{Report, Source};
 use crate::lower::addresses::lower_all;
 use crate::pipeline::{self, ResolvedPipeline, Unit};
+use crate::verify::program::Program;
 use crate::verify::report::{Judged, json_text, sarif_text};
 use crate::verify::{FlagModel, Grade, Render, Verdict, build, verify};
 use crate::{lower, plugin, syntax, target};
@@ -162,6 +163,20 @@ fn judge_input(
     Ok((judge(file, &module, target, &units, model), Report::new(source, warnings)))
 }
 
+/// What is wrong with a module and its plans whatever the synchronization.
+pub(super) fn fatal(file: String, module: &ModuleData, target: &TargetData, units: &[Unit]) -> Report {
+    let mut diagnostics = Vec::new();
+    for program in units.iter().flat_map(|unit| programs(module, target, unit)) {
+        let render = Render { program: &program, source: &module.source };
+        diagnostics.extend(crate::verify::fatal(&program).iter().map(|f| render.diagnostic(f)));
+    }
+    Report::new(Source::new(file, module.source.clone()), diagnostics)
+}
+
+fn programs(module: &ModuleData, target: &TargetData, unit: &Unit) -> Vec<Program> {
+    build::programs(Some(&module.view()), &unit.kernel.view(), &unit.plan, &target.view())
+}
+
 /// Judges the final plans of a module's functions.
 pub(super) fn judge(
     file: String,
@@ -172,17 +187,13 @@ pub(super) fn judge(
 ) -> Judged {
     let mut functions = Vec::new();
     let machines = target::other_machines(&module.view(), target);
-    for unit in units {
-        for mut program in
-            build::programs(Some(&module.view()), &unit.kernel.view(), &unit.plan, &target.view())
-        {
-            let assumed = machines.iter().map(|(arch, _)| {
-                format!("a core of `{arch}`, for which the kernel is written, works like one of the target")
-            });
-            program.assumptions.extend(assumed);
-            let judgement = verify(&program, model);
-            functions.push((program, judgement));
-        }
+    for mut program in units.iter().flat_map(|unit| programs(module, target, unit)) {
+        let assumed = machines.iter().map(|(arch, _)| {
+            format!("a core of `{arch}`, for which the kernel is written, works like one of the target")
+        });
+        program.assumptions.extend(assumed);
+        let judgement = verify(&program, model);
+        functions.push((program, judgement));
     }
     Judged { file, source: module.source.clone(), functions }
 }
@@ -217,7 +228,7 @@ fn summary(judged: &Judged) -> String {
         line("sampled only", named(&|v| matches!(v, Verdict::Sampled(_))));
         line("undecided", named(&|v| v == Verdict::Undecided));
         line("broken", named(&|v| v == Verdict::Broken));
-        line("assumed", program.assumptions.join("; "));
+        line("assumed", program.all_assumptions().join("; "));
         for (rule, more) in &judgement.more {
             text += &format!("  {more} more {}\n", rule.name());
         }

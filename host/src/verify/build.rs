@@ -16,10 +16,11 @@ use pipewright_abi::sync::{Flag, FlagId, Synchronization};
 use pipewright_abi::target::{Target, entry_flag, pipe_flag, space_flag};
 use pipewright_abi::{BlockId, GroupId, NodeId, OpId, PipeId, Range, TextRange, ValueId};
 
+use super::address::{Bounds, Placed};
 use super::calls;
 use super::carried::{Carried, Handover, yielded};
 use super::memory::Memory;
-use super::program::{Access, Builder, Fault, Key, Origin, Pipe, Place, Program, Trips};
+use super::program::{self, Access, Builder, Fault, Key, Origin, Pipe, Place, Program, Trips};
 
 /// The programs of a function: one, or one for each kind of core that it has a section for.
 ///
@@ -42,14 +43,24 @@ pub fn programs(
     walk.function();
     let Walk { items, cores, notes, handovers, .. } = walk;
     let carried = module.map_or_else(Carried::default, |m| Carried::new(m, target, kernel, &handovers));
+    let ops = items.iter().filter_map(|item| if let What::Op(op) = item.what { Some(op) } else { None });
+    let placed = module.map_or_else(Placed::default, |m| Placed::new(m, target, ops));
+    let kind = module.map_or(Core::Any, |m| kind(m, kernel.function()));
     let judged: Vec<Core> = if cores.len() < 2 { vec![Core::Any] } else { cores };
     judged
         .into_iter()
         .map(|core| {
             let mut maker = Maker::new(module, kernel, plan, target, core);
             maker.carried = Some(&carried).filter(|carried| !carried.is_empty());
+            maker.placed = Some(&placed);
             notes.iter().for_each(|note| maker.builder.assume(note.clone()));
+            let mut here = None;
             for item in items.iter().filter(|i| core == Core::Any || i.core == Core::Any || i.core == core) {
+                // A section says more than its function, and where neither does nothing is known.
+                let known = if item.core == Core::Any { kind } else { item.core };
+                if here.replace(known) != Some(known) {
+                    maker.builder.on_core(known.lacking(target));
+                }
                 maker.item(item.what, &handovers);
             }
             maker.finish()
@@ -57,11 +68,36 @@ pub fn programs(
         .collect()
 }
 
+/// The kind of core that a function is for, if it or a module around it says so.
+fn kind(module: &Module<'_>, function: OpId) -> Core {
+    let mut at = function;
+    while at.index() < module.t.ops.len() {
+        match module.text_attr(at, "pto.kernel_kind") {
+            Some("cube") => return Core::Cube,
+            Some("vector") => return Core::Vector,
+            _ => at = module.parent(at),
+        }
+    }
+    Core::Any
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Core {
     Any,
     Cube,
     Vector,
+}
+
+impl Core {
+    /// The pipes that this kind of core lacks, for a known kind.
+    fn lacking(self, target: &Target<'_>) -> Option<(program::Core, Vec<bool>)> {
+        let (core, flag) = match self {
+            Self::Any => return None,
+            Self::Cube => (program::Core::Cube, pipe_flag::CUBE),
+            Self::Vector => (program::Core::Vector, pipe_flag::VECTOR),
+        };
+        Some((core, target.t.pipes.iter().map(|pipe| pipe.flags & flag == 0).collect()))
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -252,6 +288,8 @@ struct Maker<'a> {
     written: bool,
     /// The carried tiles, if there are any.
     carried: Option<&'a Carried>,
+    /// Where tiles and buffers lie.
+    placed: Option<&'a Placed>,
 }
 
 impl<'a> Maker<'a> {
@@ -280,6 +318,9 @@ impl<'a> Maker<'a> {
         let settled =
             (0u32..).zip(target.t.settled.iter().copied()).filter(|(_, bytes)| *bytes > 0).collect();
         builder.spaces(global, settled);
+        builder.bounds(Bounds::of(target));
+        let both = pipe_flag::CUBE | pipe_flag::VECTOR;
+        builder.shared_pipes(target.t.pipes.iter().map(|pipe| pipe.flags & both == both).collect());
         Self {
             module,
             kernel,
@@ -291,6 +332,7 @@ impl<'a> Maker<'a> {
             memories: vec![None; kernel.regions.len()],
             written: false,
             carried: None,
+            placed: None,
         }
     }
 
@@ -415,6 +457,7 @@ impl<'a> Maker<'a> {
         let known = src_index < self.target.t.pipes.len() && dst_index < self.target.t.pipes.len();
         let Some(id) = id.filter(|_| known) else {
             self.builder.opaque();
+            self.builder.names(&[src_index, dst_index]);
             let note = "flags whose id is computed order nothing, and are not checked";
             self.builder.assume(note.into());
             return;
@@ -422,6 +465,7 @@ impl<'a> Maker<'a> {
         let key = Key { src: src_index, dst: dst_index, id };
         if id == NO_EVENT {
             self.builder.opaque();
+            self.builder.names(&[src_index, dst_index]);
             self.builder.fault(Fault::Missing { src: src_index, dst: dst_index });
             return;
         }
@@ -432,7 +476,10 @@ impl<'a> Maker<'a> {
         }
         let reserved = self.target.usable_ids(src, dst) & 1u64.checked_shl(id).unwrap_or(0) == 0;
         let can_flag = src_flags & dst_flags & pipe_flag::FLAGS != 0;
-        let shares_core = src_flags & dst_flags & (pipe_flag::CUBE | pipe_flag::VECTOR) != 0;
+        // Where the core is known, it is said which of them it lacks.
+        let shares_core = src_flags & dst_flags & (pipe_flag::CUBE | pipe_flag::VECTOR) != 0
+            || self.builder.lacks(src_index)
+            || self.builder.lacks(dst_index);
         if src == dst || !can_flag || !shares_core {
             self.builder.fault(Fault::Ends { key });
         } else if id >= self.target.event_ids() {
@@ -460,6 +507,9 @@ impl<'a> Maker<'a> {
         let name = module.op_name(op);
         self.written = true;
         self.builder.origin = Origin { span: self.span(op), ..Default::default() };
+        if let Some(placed) = self.placed {
+            placed.judge(module, op, &mut self.builder);
+        }
         match self.target.synchronization(module, op) {
             Some(Synchronization::Set(flag)) => self.written_flag(true, flag),
             Some(Synchronization::Wait(flag)) => self.written_flag(false, flag),
@@ -578,7 +628,11 @@ impl<'a> Maker<'a> {
                 Some((first, last)) => format!("{space} {first}..{}", u128::from(last) + 1),
                 None => format!("{space}{root}"),
             };
-            self.builder.memory(memory, &name)
+            let index = self.builder.memory(memory, &name);
+            if self.placed.is_some_and(|placed| placed.is_tile(r)) {
+                self.builder.is_placed(index);
+            }
+            index
         });
         self.memories[region] = Some(memory);
         memory

@@ -8,7 +8,7 @@ use super::flow::{self, SlotKind, Slots, Suspect};
 use super::path::{First, Path, Shape};
 use super::program::{self, Buffer, Fault, Program, Step, StepIndex, UNBOUND};
 use super::suspects::{self, Found};
-use super::{Finding, FlagModel, Grade, MAX_FINDINGS, Rule, balance, hang};
+use super::{Finding, FlagModel, Grade, MAX_FINDINGS, Rule, address, balance, hang};
 
 /// All findings of a program, in no order.
 pub(super) struct Judged {
@@ -24,12 +24,57 @@ pub(super) fn judge(program: &Program, model: FlagModel, work: usize) -> Judged 
     let slots = Slots::new(program);
     let flow = flow::flow(program, &slots);
     let shape = Shape::new(program);
-    let mut judge = Judge { program, slots, flow, shape, model, findings: Vec::new(), more: BTreeMap::new() };
-    judge.faults();
+    let mut judge =
+        Judge { program, slots, flow, shape, model, findings: faults(program), more: BTreeMap::new() };
     judge.suspects(work);
     judge.imbalances();
     let sampled = judge.deadlock();
     Judged { findings: judge.findings, more: judge.more, sampled }
+}
+
+/// Statements that name what the machine does not have.
+pub(super) fn faults(p: &Program) -> Vec<Finding> {
+    let finding = |&(step, fault): &(StepIndex, Fault)| {
+        let (rule, grade, key, detail) = match fault {
+            Fault::Missing { src, dst } => {
+                let detail = format!("the pair {}>{} has no event id", p.pipes[src], p.pipes[dst]);
+                (Rule::EventId, Grade::Error, None, detail)
+            }
+            Fault::OutOfRange { key, count } => {
+                let detail = format!("ids are below {count}");
+                (Rule::EventId, Grade::Error, Some(key), detail)
+            }
+            Fault::Reserved { key } => {
+                let detail = "the id is reserved: library calls use it within themselves".into();
+                (Rule::EventId, Grade::Warning, Some(key), detail)
+            }
+            Fault::Ends { key } => {
+                let detail = "these two pipes share no flag".into();
+                (Rule::EventId, Grade::Error, Some(key), detail)
+            }
+            Fault::ScalarBarrier => {
+                let detail = "the scalar pipe takes no barrier: it works in program order".into();
+                (Rule::BarrierPipe, Grade::Error, None, detail)
+            }
+            Fault::NoPipe { core, pipe, other } => {
+                let key = p.key_of(step).map(|key| p.keys[key]);
+                let pipe = &p.pipes[pipe];
+                let pipes =
+                    other.map_or(pipe.clone(), |other| format!("{pipe} and no pipe {}", p.pipes[other]));
+                (Rule::CorePipe, Grade::Error, key, format!("a {} core has no pipe {pipes}", core.name()))
+            }
+            Fault::Misplaced { subject, space, what } => {
+                let detail = format!("{subject} {}", address::misplaced_text(p, space, &what));
+                (Rule::Address, Grade::Error, None, detail)
+            }
+            Fault::Taken { space, tile, buffer } => {
+                (Rule::Address, Grade::Error, None, address::taken_text(p, space, tile, buffer))
+            }
+        };
+        let (second, memory, path) = (step, None, Some(Path::default()));
+        Finding { rule, grade, first: None, later: 0, second, key, memory, detail, path }
+    };
+    p.faults.iter().map(finding).collect()
 }
 
 struct Judge<'a> {
@@ -43,47 +88,6 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Statements that name what the machine does not have.
-    fn faults(&mut self) {
-        let p = self.program;
-        for &(step, fault) in &p.faults {
-            let (rule, grade, key, detail) = match fault {
-                Fault::Missing { src, dst } => {
-                    let detail = format!("the pair {}>{} has no event id", p.pipes[src], p.pipes[dst]);
-                    (Rule::EventId, Grade::Error, None, detail)
-                }
-                Fault::OutOfRange { key, count } => {
-                    let detail = format!("ids are below {count}");
-                    (Rule::EventId, Grade::Error, Some(key), detail)
-                }
-                Fault::Reserved { key } => {
-                    let detail = "the id is reserved: library calls use it within themselves".into();
-                    (Rule::EventId, Grade::Warning, Some(key), detail)
-                }
-                Fault::Ends { key } => {
-                    let detail = "these two pipes share no flag".into();
-                    (Rule::EventId, Grade::Error, Some(key), detail)
-                }
-                Fault::ScalarBarrier => {
-                    let detail = "the scalar pipe takes no barrier: it works in program order".into();
-                    (Rule::BarrierPipe, Grade::Error, None, detail)
-                }
-            };
-            let path = Some(Path::default());
-            self.findings.push(Finding {
-                rule,
-                grade,
-                first: None,
-                later: 0,
-                second: step,
-                key,
-                memory: None,
-                detail,
-                path,
-            });
-        }
-    }
-
     /// What the dataflow could not exclude, as far as it happens on a path.
     fn suspects(&mut self, work: usize) {
         let exit = self.program.steps.len() - 1;

@@ -5,6 +5,7 @@
 //! finding comes with a shortest path. What must hold: a rule that is proved holds on every path; nothing here knows
 //! how a pass chose a flag, and no code is shared with one.
 
+pub mod address;
 mod balance;
 pub mod build;
 mod calls;
@@ -12,6 +13,7 @@ mod carried;
 mod flow;
 mod hang;
 mod judge;
+mod machine;
 pub mod memory;
 pub mod path;
 pub mod program;
@@ -51,6 +53,10 @@ pub enum Rule {
     EventId,
     /// A barrier of a pipe that takes none.
     BarrierPipe,
+    /// A flag, barrier or instruction is of a pipe that the core does not have.
+    CorePipe,
+    /// Memory lies where it must not.
+    Address,
     /// A call uses a flag within itself that is not free there.
     HiddenFlag,
     /// Another core is told of data that a pipe still works on.
@@ -61,7 +67,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::DoubleSet,
         Self::FlagReuse,
         Self::WaitBeforeSet,
@@ -72,6 +78,8 @@ impl Rule {
         Self::MissingBarrier,
         Self::EventId,
         Self::BarrierPipe,
+        Self::CorePipe,
+        Self::Address,
         Self::HiddenFlag,
         Self::EarlyPublish,
         Self::UnfinishedWork,
@@ -95,10 +103,22 @@ impl Rule {
             Self::MissingBarrier => "verify::missing-barrier",
             Self::EventId => "verify::event-id",
             Self::BarrierPipe => "verify::barrier-pipe",
+            Self::CorePipe => "verify::core-pipe",
+            Self::Address => "verify::address",
             Self::HiddenFlag => "verify::hidden-flag",
             Self::EarlyPublish => "verify::early-publish",
             Self::UnfinishedWork => "verify::unfinished-work",
         }
+    }
+
+    /// The rule of that name in diagnostics.
+    pub fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rule| rule.code() == code)
+    }
+
+    /// Whether it is about where memory lies and not about synchronization: no pipeline may write what breaks it.
+    pub fn is_fatal(self) -> bool {
+        self == Self::Address
     }
 
     /// What is wrong where it is broken, one sentence.
@@ -122,6 +142,10 @@ impl Rule {
             }
             Self::EventId => "A flag has no id, one that the target does not have, or one that is reserved.",
             Self::BarrierPipe => "A barrier names a pipe that takes none.",
+            Self::CorePipe => "A flag, barrier or instruction is of a pipe that the core does not have.",
+            Self::Address => {
+                "Memory is not aligned, reaches out of its space, or lies in a buffer that is set apart."
+            }
             Self::HiddenFlag => "On some path a call uses a flag within itself that is not clear there.",
             Self::EarlyPublish => {
                 "On some path another core is signalled while a pipe may still work on global memory."
@@ -234,19 +258,31 @@ pub fn verify(program: &Program, model: FlagModel) -> Judgement {
     verify_within(program, model, suspects::work(program))
 }
 
+/// What is wrong with a program whatever its synchronization: nothing is searched for.
+pub fn fatal(program: &Program) -> Vec<Finding> {
+    let mut findings = judge::faults(program);
+    findings.retain(|f| f.rule.is_fatal());
+    findings.truncate(MAX_FINDINGS);
+    findings
+}
+
 /// Judges a program with no more than `work` steps of search.
 fn verify_within(program: &Program, model: FlagModel, work: usize) -> Judgement {
     let Judged { mut findings, mut more, sampled } = judge(program, model, work);
     findings.sort_by_key(|f| (f.second, f.rule, f.first, f.key, std::cmp::Reverse(f.grade), f.memory));
-    // Several accesses of one pair of statements are one finding.
-    findings.dedup_by(|a, b| (a.rule, a.first, a.second, a.key) == (b.rule, b.first, b.second, b.key));
+    // Several accesses of one pair of statements are one finding; several addresses are not.
+    let same = |f: &Finding| {
+        let address = if f.rule == Rule::Address { f.detail.clone() } else { String::new() };
+        (f.rule, f.first, f.second, f.key, address)
+    };
+    findings.dedup_by(|a, b| same(a) == same(b));
     let verdicts = Rule::ALL.map(|rule| {
         let mut of_rule = findings.iter().filter(|f| f.rule == rule).peekable();
         let verdict = if of_rule.peek().is_some() {
             if of_rule.any(|f| f.path.is_some()) { Verdict::Broken } else { Verdict::Undecided }
         } else if let (Rule::Deadlock, Some(paths)) = (rule, sampled) {
             Verdict::Sampled(paths)
-        } else if program.assumptions.is_empty() {
+        } else if !program.is_assumed(rule) {
             Verdict::Proved
         } else {
             Verdict::Assumed

@@ -9,6 +9,8 @@ use std::collections::HashMap;
 
 use pipewright_abi::{GroupId, NodeId, TextRange};
 
+use super::address::{Bounds, Misplaced};
+pub use super::machine::Core;
 use super::memory::Memory;
 
 /// Index of a pipe in [`Program::pipes`].
@@ -55,7 +57,13 @@ pub struct Program {
     pub global: Vec<u32>,
     /// Bytes of an accumulator in a space from which on an instruction needs no barrier to the next one of its pipe.
     pub settled: Vec<(u32, u64)>,
-    /// Flags that cannot be, with the step that names each.
+    /// Where memory may lie.
+    pub bounds: Vec<Bounds>,
+    /// Whether some memory has an address that is not known.
+    pub is_somewhere: bool,
+    /// Whether some step names a pipe that not every core has, and nobody says which core it runs on.
+    pub is_on_any_core: bool,
+    /// What cannot be, flags, pipes or addresses, with the step that names each.
     pub faults: Vec<(StepIndex, Fault)>,
     /// What is taken for granted because it cannot be known, each once.
     pub assumptions: Vec<String>,
@@ -282,6 +290,33 @@ pub enum Fault {
     },
     /// The scalar pipe takes no barrier.
     ScalarBarrier,
+    /// The core has no such pipe.
+    NoPipe {
+        /// The kind of core.
+        core: Core,
+        /// The pipe.
+        pipe: Pipe,
+        /// The other end of a flag, if the core lacks that too.
+        other: Option<Pipe>,
+    },
+    /// Memory lies where it must not.
+    Misplaced {
+        /// What lies there, in words.
+        subject: &'static str,
+        /// The space.
+        space: u32,
+        /// What is wrong.
+        what: Misplaced,
+    },
+    /// A tile was given memory that is set apart: first byte and the one behind the last, of each.
+    Taken {
+        /// The space.
+        space: u32,
+        /// The tile.
+        tile: [u64; 2],
+        /// The buffer.
+        buffer: [u64; 2],
+    },
 }
 
 impl Program {
@@ -345,10 +380,16 @@ impl Program {
 /// Builds a program step by step.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
-    program: Program,
+    pub(super) program: Program,
     open: Vec<Open>,
     keys: HashMap<Key, KeyIndex>,
     memories: HashMap<Memory, usize>,
+    /// For each memory whether its place was judged.
+    pub(super) placed: Vec<bool>,
+    /// The kind of core that the steps run on, and for each pipe whether it lacks it.
+    pub(super) core: Option<(Core, Vec<bool>)>,
+    /// For each pipe whether every kind of core has it; empty if all pipes are of one core.
+    pub(super) shared: Vec<bool>,
     /// Number of the newest call, and whether it is open.
     call: (u32, bool),
     /// Origin of the steps that are added from now on.
@@ -391,6 +432,7 @@ impl Builder {
         let index = *self.memories.entry(memory).or_insert_with(|| {
             p.memories.push(memory);
             p.memory_names.push(String::new());
+            self.placed.push(false);
             p.memories.len() - 1
         });
         let names = &mut p.memory_names[index];
@@ -408,19 +450,31 @@ impl Builder {
     pub fn instruction(&mut self, pipe: Pipe, accesses: &[Access]) -> StepIndex {
         let first = self.program.accesses.len();
         self.program.accesses.extend_from_slice(accesses);
-        self.push(Step::Instruction { pipe, first, count: accesses.len() })
+        let step = self.push(Step::Instruction { pipe, first, count: accesses.len() });
+        self.names(&[pipe]);
+        accesses.iter().for_each(|access| self.place(access.memory));
+        step
     }
 
     /// A set.
     pub fn set(&mut self, key: Key) -> StepIndex {
-        let key = self.key(key);
-        self.push(Step::Set(key))
+        let step = Step::Set(self.key(key));
+        self.flag(step, key)
     }
 
     /// A wait.
     pub fn wait(&mut self, key: Key) -> StepIndex {
-        let key = self.key(key);
-        self.push(Step::Wait(key))
+        let step = Step::Wait(self.key(key));
+        self.flag(step, key)
+    }
+
+    fn flag(&mut self, step: Step, key: Key) -> StepIndex {
+        let step = self.push(step);
+        // Which flags a call uses within itself is the target file's to say, not the kernel's.
+        if !self.call.1 {
+            self.names(&[key.src, key.dst]);
+        }
+        step
     }
 
     /// Starts a call: steps belong to it until it is closed.
@@ -452,7 +506,9 @@ impl Builder {
 
     /// A barrier.
     pub fn barrier(&mut self, pipe: Option<Pipe>) -> StepIndex {
-        self.push(Step::Barrier(pipe))
+        let step = self.push(Step::Barrier(pipe));
+        self.names(pipe.as_slice());
+        step
     }
 
     /// Lets carried tiles stand for other buffers.

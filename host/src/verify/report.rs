@@ -27,7 +27,7 @@ pub struct Judged {
 struct JsonFunction<'a> {
     name: &'a str,
     verdicts: Vec<JsonVerdict>,
-    assumptions: &'a [String],
+    assumptions: Vec<&'a str>,
     findings: Vec<JsonFinding>,
 }
 
@@ -123,7 +123,7 @@ fn function<'a>(program: &'a Program, judgement: &'a Judgement, source: &str) ->
     JsonFunction {
         name: &program.name,
         verdicts: verdicts.collect(),
-        assumptions: &program.assumptions,
+        assumptions: program.all_assumptions(),
         findings: judgement.findings.iter().map(|f| finding(render, f)).collect(),
     }
 }

@@ -114,7 +114,8 @@ impl<'a> Render<'a> {
                 )
             }
             Rule::EventId => join(&[&key, detail], ": "),
-            Rule::BarrierPipe => detail.clone(),
+            Rule::CorePipe => join(&[&key, detail], ": "),
+            Rule::BarrierPipe | Rule::Address => detail.clone(),
             Rule::HiddenFlag => {
                 let state = match finding.first.map(|f| program.steps[f]) {
                     Some(Step::Wait(_)) => "was waited for before its set",
@@ -170,6 +171,10 @@ impl<'a> Render<'a> {
             Rule::MissingBarrier => "a barrier of this pipe is missing between the two",
             Rule::EventId => "use an id that the target has and does not reserve",
             Rule::BarrierPipe => "leave the barrier out",
+            Rule::CorePipe => {
+                "leave it out, or move it to where the other core runs: a function or section of its kind"
+            }
+            Rule::Address => "give it another address: no flag mends this",
             Rule::HiddenFlag => "give the pair another id, or move its wait in front of the call",
             Rule::EarlyPublish => {
                 "before the signal, make its pipe wait for that pipe: a pair between the two, or a full barrier"

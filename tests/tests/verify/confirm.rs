@@ -21,7 +21,7 @@ pub(crate) enum Confirmation {
     SeenWithoutStalls,
     /// A flag is set twice or waited for in vain before: what a wait sees then is not defined.
     Masked,
-    /// It does not depend on a path: a flag or barrier that cannot be, parts that do not balance.
+    /// It does not depend on a path: a flag, pipe or address that cannot be, parts that do not balance.
     OnEveryPath,
     /// The machine does not do it.
     Unseen,
@@ -29,7 +29,9 @@ pub(crate) enum Confirmation {
 
 /// Looks at a finding on its path.
 pub(crate) fn confirm(program: &Program, judgement: &Judgement, finding: &Finding) -> Confirmation {
-    if matches!(finding.rule, Rule::EventId | Rule::BarrierPipe | Rule::UnbalancedPath) {
+    let of_statements =
+        [Rule::EventId, Rule::BarrierPipe, Rule::UnbalancedPath, Rule::CorePipe, Rule::Address];
+    if of_statements.contains(&finding.rule) {
         return Confirmation::OnEveryPath;
     }
     let Some(path) =

@@ -8,5 +8,6 @@ mod explorer;
 mod kernels;
 mod mutation;
 mod pipelines;
+mod places;
 mod random;
 mod soundness;

@@ -16,10 +16,10 @@ use crate::kernels::{Pipeline, judged};
 use crate::random::Genes;
 
 /// Addresses of the rows, each of 256 bytes. The third one overlaps the first two.
-const ADDRESSES: [u32; 5] = [0, 256, 128, 512, 768];
+pub(crate) const ADDRESSES: [u32; 5] = [0, 256, 128, 512, 768];
 
 /// A kernel, made from numbers as random programs are.
-fn kernel(genes: &[u16]) -> String {
+pub(crate) fn kernel(genes: &[u16]) -> String {
     let mut writer = Writer {
         genes: Genes::new(genes),
         text: "!row = !pto.tile_buf<vec, 1x64xf32>

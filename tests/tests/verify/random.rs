@@ -5,8 +5,11 @@
 
 use std::collections::BTreeSet;
 
+use pipewright::verify::address::Bounds;
 use pipewright::verify::memory::Memory;
-use pipewright::verify::program::{Access, Binding, Builder, Choice, Key, Program, Signal, Source, Trips};
+use pipewright::verify::program::{
+    Access, Binding, Builder, Choice, Core, Key, Program, Signal, Source, Trips,
+};
 
 /// Pipes of random programs; the first one is the scalar pipe.
 pub(crate) const PIPES: [&str; 4] = ["S", "MTE2", "V", "MTE3"];
@@ -49,8 +52,26 @@ impl<'a> Genes<'a> {
     }
 }
 
+/// What random programs are of the machine, beside the program.
+pub(crate) struct Machine {
+    /// The pipe that the core lacks, if it lacks one.
+    pub(crate) lacks: Option<usize>,
+    /// Bytes of the space of the rows.
+    pub(crate) bytes: u64,
+    /// What their addresses must be multiples of.
+    pub(crate) align: u64,
+}
+
+/// The space of the rows.
+pub(crate) const ROWS: u32 = 1;
+
 /// The program that the numbers stand for.
 pub(crate) fn program(genes: &[u16]) -> Program {
+    with_machine(genes).0
+}
+
+/// The program with its machine: now and then one that lacks a pipe, has little memory, or rows at odd addresses.
+pub(crate) fn with_machine(genes: &[u16]) -> (Program, Machine) {
     let mut genes = Genes::new(genes);
     let mut tokens = Vec::new();
     let mut budget = 3 + genes.below(6);
@@ -72,7 +93,11 @@ pub(crate) fn program(genes: &[u16]) -> Program {
     if genes.below(3) > 0 {
         tokens.push(Token::Barrier(None));
     }
-    build(tokens)
+    let lacks = [None, None, Some(3), Some(2)][genes.below(4)];
+    let bytes = [4096, 4096, 288, 160][genes.below(4)];
+    let shift = [0, 0, 8, 16][genes.below(4)];
+    let machine = Machine { lacks, bytes, align: 32 };
+    (build(tokens, &machine, shift), machine)
 }
 
 fn block(genes: &mut Genes<'_>, tokens: &mut Vec<Token>, depth: usize, budget: &mut usize) {
@@ -306,12 +331,18 @@ fn mutate(genes: &mut Genes<'_>, tokens: &mut Vec<Token>) {
     }
 }
 
-fn build(tokens: Vec<Token>) -> Program {
+/// Every other row is `shift` bytes behind its place.
+fn build(tokens: Vec<Token>, machine: &Machine, shift: u64) -> Program {
+    let &Machine { lacks, bytes, align } = machine;
     let mut b = Builder::new("random", &PIPES, Some(0));
-    let rows = |address, rows, bytes| Memory::runs(1, address, [rows, bytes, 64], false);
-    for memory in [rows(0, 1, 64), rows(64, 1, 64), rows(32, 1, 64), rows(128, 4, 32), rows(160, 4, 32)] {
-        b.memory(memory.expect("bytes"), "");
+    let rows = |address, rows, bytes| Memory::runs(ROWS, address, [rows, bytes, 64], false);
+    let places = [(0, 1, 64), (64 + shift, 1, 64), (32, 1, 64), (128 + shift, 4, 32), (160, 4, 32)];
+    for (address, count, bytes) in places {
+        b.memory(rows(address, count, bytes).expect("bytes"), "");
     }
+    b.bounds(vec![Bounds { space: ROWS, name: "vec".into(), bytes, align }]);
+    let lacking = |lacks| (0..PIPES.len()).map(|pipe| pipe == lacks).collect();
+    b.on_core(lacks.map(|lacks| (Core::Vector, lacking(lacks))));
     b.memory(Memory::Private { space: 2, root: 0, accumulator: true }, "");
     b.spaces(vec![2], Vec::new());
     add(&mut b, tokens);
