@@ -1,6 +1,7 @@
 //! One function flattened for synchronization: a list of nodes with the memory that each touches.
 //!
-//! Nodes stand in pre-order. An instruction is one node. A loop is a begin, its body, an end. A branch is a begin,
+//! Nodes stand in pre-order. An instruction is one node, a call that several pipes work for is one for each of them,
+//! next to each other. A loop is a begin, its body, an end. A branch is a begin,
 //! the then part, a placeholder, an else-begin, the else part, a placeholder, an end; else-begin and its
 //! placeholder exist even if no else part is written. What must hold: `begin < middle < end` for the nodes of one
 //! construct, constructs nest, and every id is in range.
@@ -20,11 +21,11 @@ pub struct Node {
     pub pipe: PipeId,
     /// The operation it stands for; for the nodes of a construct, the loop or branch.
     pub op: OpId,
-    /// First node of the construct; none for an instruction.
+    /// First node of the construct, or of the call that is several nodes; none for any other instruction.
     pub begin: NodeId,
     /// The else-begin of a branch; none for other nodes.
     pub middle: NodeId,
-    /// Last node of the construct; none for an instruction.
+    /// Last node of the construct, or of the call that is several nodes; none for any other instruction.
     pub end: NodeId,
     /// First node of the innermost construct that contains this one; none at the top.
     pub parent: NodeId,
@@ -58,6 +59,9 @@ pub mod node_flag {
     pub const IRREGULAR: u32 = 1;
     /// A loop that tests its condition before each trip (`while`): its head runs once more than its body.
     pub const WHILE: u32 = 2;
+    /// One node of a call that is several: later work of its pipe finds all work of the nodes before it in the call
+    /// finished, by a flag that the call uses itself.
+    pub const JOINS: u32 = 4;
 }
 
 /// One access of an instruction.
@@ -246,6 +250,16 @@ impl<'a> Kernel<'a> {
     pub fn instructions(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<'a> {
         let nodes = self.nodes;
         (0..nodes.len()).filter(move |&i| nodes[i].kind == node_kind::INSTRUCTION).map(NodeId::from_index)
+    }
+
+    /// The first and the last node of the call that the instruction `id` belongs to: `id` itself, unless several pipes
+    /// work for the call. What must stand before or after the instruction stands before or after all of the call.
+    pub fn call(&self, id: NodeId) -> (NodeId, NodeId) {
+        let node = self.node(id);
+        match (node.kind, node.begin.get(), node.end.get()) {
+            (node_kind::INSTRUCTION, Some(first), Some(last)) => (first, last),
+            _ => (id, id),
+        }
     }
 
     /// What the node reads and writes.

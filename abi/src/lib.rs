@@ -11,6 +11,7 @@
 
 pub mod artifact;
 pub mod column;
+pub mod condition;
 pub mod contract;
 mod guard;
 pub mod hazard;

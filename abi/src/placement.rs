@@ -2,8 +2,10 @@
 //!
 //! This is the meaning of a plan, so it is fixed here and not in the passes that print it. Per anchor, entries stand
 //! in list order; an entry equal to an earlier one of its list prints once; the tail barrier does not print in place
-//! (it prints before each return). A barrier whose neighbour in the list is an equal barrier is the same statement.
+//! (it prints before each return). What stands between two nodes of one call prints before or behind the call: a wait or
+//! barrier that comes earlier and a set that comes later order no less. A barrier whose neighbour in the list is an equal barrier is the same statement.
 
+use crate::kernel::{Kernel, node_kind};
 use crate::plan::{Anchor, Role, SyncPlan, group_flag};
 use crate::target::Target;
 use crate::{GroupId, NodeId, PipeId};
@@ -56,6 +58,21 @@ pub fn statements(plan: &SyncPlan, target: &Target<'_>, anchor: Anchor) -> Vec<(
         }
     }
     out
+}
+
+/// The anchors whose statements stand before an operation, given its first node: those before each node of a call.
+pub fn before(kernel: &Kernel<'_>, first: NodeId) -> impl Iterator<Item = Anchor> + use<> {
+    let (_, last) = kernel.call(first);
+    (first.0..=last.0).map(|node| Anchor::before(NodeId(node)))
+}
+
+/// The anchors whose statements stand after an operation, given its first node: those after each node of a call, and
+/// the one after the end of a construct.
+pub fn after(kernel: &Kernel<'_>, first: NodeId) -> impl Iterator<Item = Anchor> + use<> {
+    let node = kernel.node(first);
+    let last = node.end.get().unwrap_or(first);
+    let from = if node.kind == node_kind::INSTRUCTION { first } else { last };
+    (from.0..=last.0).map(|node| Anchor::after(NodeId(node)))
 }
 
 /// The group of the barrier that drains every pipe before each return, if the plan has one.

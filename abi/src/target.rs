@@ -273,6 +273,12 @@ pub mod condition_kind {
     pub const ATTR: u32 = 3;
     /// The operand has one of the kinds.
     pub const KIND: u32 = 4;
+    /// The operand's elements have one of the types, see [`crate::condition`].
+    pub const TYPE: u32 = 5;
+    /// The operand, a tile, has one of the base layouts.
+    pub const LAYOUT: u32 = 6;
+    /// The valid shape of the operand, a tile, is as one of the comparisons says.
+    pub const SHAPE: u32 = 7;
 }
 
 /// One thing that an operation does inside itself.
@@ -309,17 +315,23 @@ pub mod phase_kind {
     pub const USES: u32 = 2;
     /// A signal to another core or card.
     pub const PUBLISH: u32 = 3;
+    /// Later work of the pipe waits for its earlier work; none stands for all pipes.
+    pub const BARRIER: u32 = 4;
 }
 
 /// One operand that a phase touches.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 pub struct PhaseAccess {
-    /// The operand, as an index into the entry's operands.
+    /// The operand, as an index into the entry's operands; or [`SCRATCH_OF`] and the index of a memory space: the
+    /// scratch memory at its end, see [`Tables::scratch`].
     pub operand: u32,
     /// [`operand_flag::READ`] and [`operand_flag::WRITE`].
     pub flags: u32,
 }
+
+/// See [`PhaseAccess::operand`].
+pub const SCRATCH_OF: u32 = 1 << 31;
 
 /// Facts of the target that are single values.
 #[repr(C)]

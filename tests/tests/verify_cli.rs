@@ -119,7 +119,7 @@ fn broken() -> Vec<(&'static str, String)> {
         ),
         (
             "hidden-flag",
-            set("V", "S", 0) + "  pto.tfillpad ins(%a : !tile) outs(%b : !tile)\n" + &wait("V", "S", 0),
+            set("V", "S", 0) + "  pto.trowexpand ins(%a : !tile) outs(%b : !tile)\n" + &wait("V", "S", 0),
         ),
         ("early-publish", clean() + "  pto.sync.set #pto.pipe<PIPE_V>, 4\n"),
     ]

@@ -13,7 +13,8 @@ mod simplify;
 
 use std::collections::HashMap;
 
-use pipewright_abi::ir::{Module, ModuleData, Operand, type_kind};
+use pipewright_abi::condition::Truth;
+use pipewright_abi::ir::{Module, ModuleData, Operand, Value, type_kind};
 use pipewright_abi::kernel::{
     Access, Bystander, KernelData, KernelFacts, Node, Region, Root, access_mode, kernel_flag, node_flag,
     node_kind,
@@ -181,26 +182,46 @@ impl Flattener<'_> {
             self.flags |= kernel_flag::IRREGULAR;
         }
         let accesses = self.accesses(op, &entry);
-        self.node(Node { kind: node_kind::INSTRUCTION, pipe, op, accesses, flags, ..Default::default() });
-        self.inside(op, &entry, accesses);
+        let phases = self.inside(op, &entry, accesses);
+        let parts = self.parts(pipe, phases, accesses);
+        let nodes: Vec<NodeId> = parts
+            .into_iter()
+            .map(|inside::Part { pipe, accesses, flags: own }| {
+                let flags = flags | own;
+                self.node(Node {
+                    kind: node_kind::INSTRUCTION,
+                    pipe,
+                    op,
+                    accesses,
+                    flags,
+                    ..Default::default()
+                })
+            })
+            .collect();
+        if nodes.len() > 1 {
+            self.link(&nodes, NodeId::NONE);
+        }
     }
 
     /// The pipe that runs the operation, by the first of its rules that applies.
     fn pipe(&self, op: OpId, entry: &Entry) -> Option<PipeId> {
         let rules = entry.pipe_rules.of(self.target.t.pipe_rules);
-        rules.iter().find(|rule| self.applies(op, entry, rule.when)).map(|rule| rule.pipe)
+        rules.iter().find(|rule| self.applies(op, entry, rule.when) == Truth::Yes).map(|rule| rule.pipe)
+    }
+
+    /// The operand or result `name`.
+    fn value_of(&self, op: OpId, entry: &Entry, name: StrId) -> Option<ValueId> {
+        let operands = entry.operands.of(self.target.t.operands);
+        if let Some(slot) = operands.iter().position(|o| o.name == name) {
+            return Some(self.module.operands(op).iter().find(|o| o.slot as usize == slot)?.value);
+        }
+        let results = entry.results.of(self.target.t.operands);
+        self.module.result(op, results.iter().position(|r| r.name == name)?).get()
     }
 
     /// The memory space of the operand or result `name`.
     fn space_of(&self, op: OpId, entry: &Entry, name: StrId) -> Option<SpaceId> {
-        let operands = entry.operands.of(self.target.t.operands);
-        let value = if let Some(slot) = operands.iter().position(|o| o.name == name) {
-            self.module.operands(op).iter().find(|o| o.slot as usize == slot)?.value
-        } else {
-            let results = entry.results.of(self.target.t.operands);
-            self.module.result(op, results.iter().position(|r| r.name == name)?).get()?
-        };
-        memory::space_of(self.module, self.target, value)
+        memory::space_of(self.module, self.target, self.value_of(op, entry, name)?)
     }
 
     /// What the operation reads and writes, each region once.
@@ -266,7 +287,13 @@ impl Flattener<'_> {
     fn root(&mut self, value: ValueId) -> RootId {
         let next = RootId::from_index(self.kernel.roots.len());
         *self.roots.entry(value).or_insert_with(|| {
-            let record = self.module.value(value);
+            let record = self
+                .module
+                .t
+                .values
+                .get(value.index())
+                .copied()
+                .unwrap_or(Value { name: StrId::NONE, ..Value::default() });
             self.kernel.roots.push(Root { value, name: record.name, span: record.span });
             next
         })

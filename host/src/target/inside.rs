@@ -4,14 +4,14 @@
 //! an id that the target has.
 
 use pipewright_abi::target::{
-    OperandSpec, Phase, PhaseAccess, TargetData, condition_kind, operand_flag, phase_kind,
+    OperandSpec, Phase, PhaseAccess, SCRATCH_OF, TargetData, operand_flag, phase_kind,
 };
 use pipewright_abi::target::{Pipe, pipe_flag};
 use pipewright_abi::{PipeId, Range, StrId};
 use toml::Spanned;
 
-use super::raw::{Names, RawOp, RawPhase};
-use super::{condition, known_name, unknown};
+use super::raw::{RawOp, RawPhase};
+use super::{conditions, known_name, unknown};
 use crate::diagnostic::{Diagnostic, text_range};
 
 /// Appends the phases of an operation whose operands stand in `operands` of the tables; `names` are its operands,
@@ -25,19 +25,7 @@ pub(super) fn phases(
     let start = data.tables.phases.len();
     for item in &op.inside {
         let mut phase = phase(item, operands, names, data)?;
-        let conditions = data.tables.conditions.len();
-        let when = &item.get_ref().when;
-        for (kind, list) in [(condition_kind::HAS, &when.has), (condition_kind::LACKS, &when.lacks)] {
-            for name in list {
-                known_name(name, names, data)?;
-                condition(kind, name.get_ref(), &Names::default(), data);
-            }
-        }
-        for (name, spaces) in &when.space {
-            known_name(name, names, data)?;
-            condition(condition_kind::SPACE, name.get_ref(), spaces, data);
-        }
-        phase.when = Range::new(conditions, data.tables.conditions.len());
+        phase.when = conditions(&item.get_ref().when, names, data)?;
         data.tables.phases.push(phase);
     }
     Ok(Range::new(start, data.tables.phases.len()))
@@ -70,6 +58,17 @@ fn phase(
         return Ok(phase);
     }
     let none = Phase { attr: StrId::NONE, dst: PipeId::NONE, ..Default::default() };
+    if let Some(name) = text.strip_prefix("barrier ") {
+        let mut pipe = reader.pipe(name.trim())?;
+        let flags = data.tables.pipes[pipe.index()].flags;
+        if flags & pipe_flag::SCALAR != 0 {
+            return Err(reader.malformed("the scalar pipe takes no barrier"));
+        }
+        if flags & pipe_flag::ALL != 0 {
+            pipe = PipeId::NONE;
+        }
+        return Ok(Phase { kind: phase_kind::BARRIER, pipe, ..none });
+    }
     let (kind, flag) = match text.strip_prefix("uses ") {
         Some(flag) => (phase_kind::USES, flag),
         None => (phase_kind::FLAG, text),
@@ -111,7 +110,7 @@ impl Reader<'_> {
         let message =
             format!("`{}` is nothing that an operation does inside itself: {why}", self.item.get_ref().does);
         self.error("target::inside", message).help(
-            "write `PIPE: read OPERAND, write OPERAND`, `PIPE>PIPE #ID`, `uses PIPE>PIPE #ID` or \
+            "write `PIPE: read OPERAND, write OPERAND`, `PIPE>PIPE #ID`, `uses PIPE>PIPE #ID`, `barrier PIPE` or \
              `publishes PIPE after PIPE, PIPE`",
         )
     }
@@ -151,6 +150,14 @@ impl Reader<'_> {
             "readwrite" => operand_flag::READ | operand_flag::WRITE,
             _ => return Err(unknown("effect", &self.word(effect), ["read", "write", "readwrite"])),
         };
+        if let Some(space) = name.strip_suffix(".scratch") {
+            let found = self.data.view().space(space);
+            let bytes = found.map_or(0, |s| self.data.tables.scratch[s.index()]);
+            let Some(space) = found.filter(|_| bytes > 0) else {
+                return Err(self.malformed(&format!("there is no space `{space}` with scratch memory")));
+            };
+            return Ok(PhaseAccess { operand: SCRATCH_OF | space.0, flags });
+        }
         let specs = operands.of(&self.data.tables.operands);
         let strings = self.data.strings.view();
         let found = specs.iter().position(|o: &OperandSpec| strings.get(o.name) == name);

@@ -11,8 +11,10 @@ mod raw;
 mod sync;
 mod template;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use pipewright_abi::condition::Comparisons;
 use pipewright_abi::target::{
     AttrSpec, Condition, CppRule, Entry, Enum, EnumValue, OperandSpec, Pipe, PipeRule, ReservedIds, Space,
     SpaceAlias, SyncClass, TargetData, attr_flag, condition_kind, entry_flag, operand_flag, operand_kind,
@@ -24,7 +26,7 @@ use toml::Spanned;
 use crate::diagnostic::{Diagnostic, Report, Source, did_you_mean, text_range};
 pub use arch::{foreign, other_machines};
 use check::Checked;
-use raw::{Names, RawCppRule, RawFile, RawOp, RawTarget, TextOrRules};
+use raw::{Names, RawCppRule, RawFile, RawOp, RawPhaseWhen, RawTarget, RawWhen, TextOrRules};
 
 /// Reads the target file at `path` with everything it includes, then `extensions`: further files of the same format
 /// whose operations are added, and that say what else they add or replace.
@@ -45,6 +47,9 @@ pub fn load(path: &Path, extensions: &[PathBuf]) -> Result<TargetData, Report> {
     }
     let mut seen = check::Seen::default();
     for file in &files {
+        file.check(|f| of_pipes(f, &mut data))?;
+    }
+    for file in &files {
         file.check(|f| check::machine(f, &mut seen, &data))?;
     }
     for file in &files {
@@ -57,9 +62,9 @@ pub fn load(path: &Path, extensions: &[PathBuf]) -> Result<TargetData, Report> {
 /// Whether the files of a target say of the machine what must be known.
 fn complete(files: &[File]) -> Result<(), Report> {
     let tables: Vec<_> = files.iter().filter_map(|f| f.raw.target.as_ref().map(|t| (f, t))).collect();
-    let Some((file, table)) = tables.first() else {
+    let Some((file, table)) = tables.last() else {
         let message = "the target file has no `[target]` table";
-        return Err(files[0].report(Diagnostic::error("target::incomplete", message)));
+        return Err(files[files.len() - 1].report(Diagnostic::error("target::incomplete", message)));
     };
     let has = |given: fn(&RawTarget) -> bool| tables.iter().any(|(_, t)| given(t.get_ref()));
     let known = [
@@ -127,14 +132,11 @@ fn read(path: &Path) -> Result<File, Report> {
 
 fn read_with_includes(path: &Path, files: &mut Vec<File>, depth: usize) -> Result<(), Report> {
     let file = read(path)?;
-    let includes = file.raw.include.clone();
-    let (name, text) = (file.source.name.clone(), file.source.text.clone());
-    files.push(file);
-    for include in includes {
+    for include in &file.raw.include {
         let failed = |message: String| {
             let at = text_range(include.span());
             let diagnostic = Diagnostic::error("target::include", message).label(at, "included here");
-            Report::one(Source::new(name.clone(), text.clone()), diagnostic)
+            Report::one(file.source.clone(), diagnostic)
         };
         if depth == 8 {
             return Err(failed("includes are nested more than 8 deep".into()));
@@ -145,10 +147,12 @@ fn read_with_includes(path: &Path, files: &mut Vec<File>, depth: usize) -> Resul
         }
         read_with_includes(&included, files, depth + 1)?;
     }
+    files.push(file);
     Ok(())
 }
 
-/// Pipes, ids, spaces, enumerations and facts of one file.
+/// Pipes, spaces, enumerations and facts of one file. Facts count of the last file that has some: of the one that
+/// includes the others.
 fn machine(file: &RawFile, data: &mut TargetData) -> Result<(), Diagnostic> {
     let TargetData { tables, strings, arch, .. } = data;
     if let Some(target) = &file.target {
@@ -225,6 +229,11 @@ fn machine(file: &RawFile, data: &mut TargetData) -> Result<(), Diagnostic> {
         let (name, cpp) = (strings.intern(e.name.get_ref()), strings.intern(e.cpp.as_deref().unwrap_or("")));
         tables.enums.push(Enum { name, cpp, values });
     }
+    Ok(())
+}
+
+/// Ids and classes of one file, which name pipes of any.
+fn of_pipes(file: &RawFile, data: &mut TargetData) -> Result<(), Diagnostic> {
     for reserved in &file.reserved_ids {
         let (src, dst) = (pipe(data, &reserved.src)?, pipe(data, &reserved.dst)?);
         let mask = reserved.ids.iter().fold(0, |mask, id| mask | 1u64.checked_shl(*id).unwrap_or(0));
@@ -276,12 +285,7 @@ fn operation(op: &RawOp, text: &str, data: &mut TargetData) -> Result<(), Diagno
         Some((_, TextOrRules::Rules(rules))) => {
             for rule in rules {
                 let pipe = pipe(data, &rule.pipe)?;
-                let conditions = data.tables.conditions.len();
-                for (name, values) in &rule.when {
-                    known_name(name, &names, data)?;
-                    condition(condition_kind::SPACE, name.get_ref(), values, data);
-                }
-                let when = Range::new(conditions, data.tables.conditions.len());
+                let when = conditions(&rule.when.0, &names, data)?;
                 data.tables.pipe_rules.push(PipeRule { pipe, when });
             }
         }
@@ -442,27 +446,78 @@ fn cpp_rules(
         TextOrRules::Rules(rules) => rules,
     };
     for rule in rules {
+        let RawWhen { has, lacks, attr, space, kind, ty, layout, shape } = &rule.when;
         let start = data.tables.conditions.len();
-        for (kind, list) in [(condition_kind::HAS, &rule.when.has), (condition_kind::LACKS, &rule.when.lacks)]
-        {
-            for name in list {
-                known_name(name, names, data)?;
-                condition(kind, name.get_ref(), &Names::default(), data);
-            }
-        }
-        for (kind, table) in [
-            (condition_kind::ATTR, &rule.when.attr),
-            (condition_kind::SPACE, &rule.when.space),
-            (condition_kind::KIND, &rule.when.kind),
-        ] {
-            for (name, values) in table {
-                known_name(name, names, data)?;
-                condition(kind, name.get_ref(), values, data);
-            }
-        }
+        given(has, lacks, names, data)?;
+        let tables = [
+            (condition_kind::ATTR, attr),
+            (condition_kind::SPACE, space),
+            (condition_kind::KIND, kind),
+            (condition_kind::TYPE, ty),
+            (condition_kind::LAYOUT, layout),
+            (condition_kind::SHAPE, shape),
+        ];
+        compared(&tables, names, data)?;
         let when = Range::new(start, data.tables.conditions.len());
         let emit = data.strings.intern(&rule.emit);
         data.tables.cpp_rules.push(CppRule { emit, when });
+    }
+    Ok(())
+}
+
+/// Appends the conditions under which a phase takes place, or a pipe is chosen.
+fn conditions(when: &RawPhaseWhen, names: &[StrId], data: &mut TargetData) -> Result<Range, Diagnostic> {
+    let RawPhaseWhen { has, lacks, space, kind, ty, layout, shape } = when;
+    let start = data.tables.conditions.len();
+    given(has, lacks, names, data)?;
+    let tables = [
+        (condition_kind::SPACE, space),
+        (condition_kind::KIND, kind),
+        (condition_kind::TYPE, ty),
+        (condition_kind::LAYOUT, layout),
+        (condition_kind::SHAPE, shape),
+    ];
+    compared(&tables, names, data)?;
+    Ok(Range::new(start, data.tables.conditions.len()))
+}
+
+fn given(
+    has: &[Spanned<String>],
+    lacks: &[Spanned<String>],
+    names: &[StrId],
+    data: &mut TargetData,
+) -> Result<(), Diagnostic> {
+    for (kind, list) in [(condition_kind::HAS, has), (condition_kind::LACKS, lacks)] {
+        for name in list {
+            known_name(name, names, data)?;
+            condition(kind, name.get_ref(), &Names::default(), data);
+        }
+    }
+    Ok(())
+}
+
+type Compared<'r> = (u32, &'r BTreeMap<Spanned<String>, Names>);
+
+fn compared(tables: &[Compared<'_>], names: &[StrId], data: &mut TargetData) -> Result<(), Diagnostic> {
+    for &(kind, table) in tables {
+        for (name, values) in table {
+            known_name(name, names, data)?;
+            let readable = |text: &&String| match kind {
+                condition_kind::SHAPE => Comparisons::parse(text).is_some(),
+                condition_kind::LAYOUT => matches!(text.as_str(), "row_major" | "col_major"),
+                _ => true,
+            };
+            if let Some(text) = values.0.iter().find(|text| !readable(text)) {
+                let message = format!(
+                    "`{text}` is no condition on a {}",
+                    if kind == condition_kind::SHAPE { "shape" } else { "layout" }
+                );
+                return Err(Diagnostic::error("target::condition", message)
+                    .label(text_range(name.span()), "asked of this operand")
+                    .help("write `rows == 1`, `row-bytes % 32 != 0 and cols > 8` for a shape, `row_major` or `col_major` for a layout"));
+            }
+            condition(kind, name.get_ref(), values, data);
+        }
     }
     Ok(())
 }

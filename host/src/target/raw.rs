@@ -157,7 +157,7 @@ pub(super) struct RawOp {
 pub(super) struct RawPipeRule {
     pub(super) pipe: Spanned<String>,
     #[serde(default)]
-    pub(super) when: BTreeMap<Spanned<String>, Names>,
+    pub(super) when: RawPipeWhen,
 }
 
 #[derive(Deserialize)]
@@ -181,7 +181,17 @@ pub(super) struct RawWhen {
     pub(super) space: BTreeMap<Spanned<String>, Names>,
     #[serde(default)]
     pub(super) kind: BTreeMap<Spanned<String>, Names>,
+    #[serde(default, rename = "type")]
+    pub(super) ty: BTreeMap<Spanned<String>, Names>,
+    #[serde(default)]
+    pub(super) layout: BTreeMap<Spanned<String>, Names>,
+    #[serde(default)]
+    pub(super) shape: BTreeMap<Spanned<String>, Names>,
 }
+
+/// The condition of a rule that chooses a pipe: as for a phase, and besides that an operand's name with its spaces.
+#[derive(Default)]
+pub(super) struct RawPipeWhen(pub(super) RawPhaseWhen);
 
 /// A phase of an operation: always, or under a condition.
 pub(super) struct RawPhase {
@@ -198,6 +208,45 @@ pub(super) struct RawPhaseWhen {
     pub(super) lacks: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) space: BTreeMap<Spanned<String>, Names>,
+    #[serde(default)]
+    pub(super) kind: BTreeMap<Spanned<String>, Names>,
+    #[serde(default, rename = "type")]
+    pub(super) ty: BTreeMap<Spanned<String>, Names>,
+    #[serde(default)]
+    pub(super) layout: BTreeMap<Spanned<String>, Names>,
+    #[serde(default)]
+    pub(super) shape: BTreeMap<Spanned<String>, Names>,
+}
+
+impl<'de> Deserialize<'de> for RawPipeWhen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = RawPipeWhen;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("operands with their spaces, or conditions")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawPipeWhen, A::Error> {
+                let mut when = RawPhaseWhen::default();
+                while let Some(key) = map.next_key::<Spanned<String>>()? {
+                    match key.get_ref().as_str() {
+                        "has" => when.has = map.next_value()?,
+                        "lacks" => when.lacks = map.next_value()?,
+                        "space" => when.space.append(&mut map.next_value()?),
+                        "kind" => when.kind = map.next_value()?,
+                        "type" => when.ty = map.next_value()?,
+                        "layout" => when.layout = map.next_value()?,
+                        "shape" => when.shape = map.next_value()?,
+                        _ => _ = when.space.insert(key, map.next_value()?),
+                    }
+                }
+                Ok(RawPipeWhen(when))
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
 }
 
 impl<'de> Deserialize<'de> for RawPhase {

@@ -150,7 +150,8 @@ impl Walk<'_> {
             }
             None => {
                 let core = Core::Any;
-                self.items = self.kernel.node_ids().map(|n| Item { what: What::Node(n), core }).collect();
+                let firsts = self.kernel.node_ids().filter(|&n| self.kernel.call(n).0 == n);
+                self.items = firsts.map(|n| Item { what: What::Node(n), core }).collect();
             }
         }
     }
@@ -213,6 +214,7 @@ impl Walk<'_> {
                 (name, own) => {
                     match own {
                         [] => self.push(What::Op(op)),
+                        &[first, ..] if self.kernel.call(first).0 == first => self.push(What::Node(first)),
                         nodes => nodes.iter().for_each(|&node| self.push(What::Node(node))),
                     }
                     let outer = self.core;
@@ -402,7 +404,9 @@ impl<'a> Maker<'a> {
     fn node(&mut self, id: NodeId) {
         let node = self.kernel.node(id);
         self.written = false;
-        self.statements(Anchor::before(id), node.op, Place::Before);
+        for anchor in placement::before(self.kernel, id) {
+            self.statements(anchor, node.op, Place::Before);
+        }
         self.builder.origin = Origin { node: id, span: self.span(node.op), ..Default::default() };
         match node.kind {
             node_kind::INSTRUCTION => {
@@ -420,7 +424,10 @@ impl<'a> Maker<'a> {
             node_kind::LOOP_END | node_kind::IF_END => self.builder.close(),
             _ => {}
         }
-        self.statements(Anchor::after(id), node.op, Place::After);
+        let (_, last) = self.kernel.call(id);
+        for node_of_call in (id.0..=last.0).map(NodeId) {
+            self.statements(Anchor::after(node_of_call), node.op, Place::After);
+        }
     }
 
     /// An operation that works: what it does inside itself, or the one instruction that it is, if it is one.
@@ -575,6 +582,7 @@ impl<'a> Maker<'a> {
         for &KernelAccess { region, mode } in range.of(self.kernel.accesses) {
             let Some(memory) = self.memory(region.index()) else { continue };
             let root = self.kernel.roots.get(self.kernel.regions[region.index()].root.index());
+            let root = root.filter(|root| root.value.is_some());
             for (bit, write) in [(access_mode::READ, false), (access_mode::WRITE, true)] {
                 if mode & bit == 0 {
                     continue;

@@ -4,6 +4,7 @@
 //! does between two of its steps it orders itself: they are never at odds, neither in one execution nor (since a pipe
 //! finishes in order) between an earlier execution of the first and a later one of the second.
 
+use pipewright_abi::PipeId;
 use pipewright_abi::kernel::Phase;
 use pipewright_abi::target::phase_kind;
 
@@ -31,6 +32,7 @@ pub(super) fn call(builder: &mut Builder, phases: &[(Phase, Vec<Access>)], own: 
                 builder.wait(key);
             }
             phase_kind::USES => _ = builder.uses(key),
+            phase_kind::BARRIER => _ = builder.barrier(phase.pipe.get().map(PipeId::index)),
             phase_kind::PUBLISH => {
                 let drained = (0..u64::BITS as usize).filter(|&p| phase.drained & 1 << p != 0).collect();
                 builder.publish(Signal { pipe, drained });

@@ -14,14 +14,15 @@ impl Lower<'_> {
         let node = self.kernel_node(op);
         let (Some(plan), Some(kernel)) = (self.plan, self.kernel) else { return false };
         node.is_some() && {
-            let end = kernel.node(node).end.get().unwrap_or(node);
-            !plan.before(node).is_empty() || !plan.after(end).is_empty()
+            let mut anchors = placement::before(&kernel, node).chain(placement::after(&kernel, node));
+            anchors.any(|anchor| !plan.at(anchor).is_empty())
         }
     }
 
     /// Prints what stands before an operation, given its first node.
     pub(crate) fn sync_before(&mut self, node: KernelNode) -> Result<(), PassError> {
-        if node.is_some() { self.sync(Anchor::before(node), None) } else { Ok(()) }
+        let Some(kernel) = self.kernel.filter(|_| node.is_some()) else { return Ok(()) };
+        placement::before(&kernel, node).try_for_each(|anchor| self.sync(anchor, None))
     }
 
     /// Prints what stands after an operation, given its first node. `next` is the pipe of a barrier that follows.
@@ -30,8 +31,7 @@ impl Lower<'_> {
         if node.is_none() {
             return Ok(());
         }
-        let end = kernel.node(node).end.get().unwrap_or(node);
-        self.sync(Anchor::after(end), next)
+        placement::after(&kernel, node).try_for_each(|anchor| self.sync(anchor, next))
     }
 
     /// Prints what stands at the start of a loop's body.

@@ -3,6 +3,7 @@
 //! The grammar is that of the target file's documentation. A template is read once for each operation that it
 //! prints; its names are looked up among the operands, results and attributes of the operation's table entry.
 
+use pipewright_abi::condition::{Truth, of_value};
 use pipewright_abi::ir::{AttrValue, attr_kind, type_kind};
 use pipewright_abi::target::{AttrSpec, Condition, Entry, Enum, EnumValue, condition_kind, entry_flag};
 use pipewright_abi::{OpId, PassError, ValueId};
@@ -366,6 +367,10 @@ impl<'a> Lower<'a> {
                 let kind = kind_of(self.m.type_of(value).kind);
                 values.any(|v| v == kind)
             }),
+            condition_kind::TYPE | condition_kind::LAYOUT | condition_kind::SHAPE => {
+                let holds = |value| of_value(&self.m, condition.kind, value, values) == Truth::Yes;
+                self.operand_named(op, name).is_some_and(holds)
+            }
             _ => false,
         }
     }

@@ -148,6 +148,11 @@ fn addressed_tiles(kernel: &Kernel<'_>, module: &Module<'_>, needs: &mut Needs) 
     use region_flag::{GLOBAL, KNOWN_ADDRESS, PRIVATE, UNTRACED};
     for region in kernel.regions.iter().filter(|r| r.flags & (GLOBAL | PRIVATE | UNTRACED) == 0) {
         let root = &kernel.roots[region.root.index()];
+        if root.value.is_none() {
+            // The scratch memory of a space, which no tile names.
+            needs.uses_scratch = true;
+            continue;
+        }
         // The root of such a tile is its address; other roots are tiles.
         if !matches!(module.type_of(root.value).kind, type_kind::INT | type_kind::INDEX) {
             continue;

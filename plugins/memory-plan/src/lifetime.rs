@@ -159,6 +159,9 @@ impl Recorder<'_, '_> {
         for access in accesses {
             let root = self.kernel.region(access.region).root;
             let value = self.kernel.roots[root.index()].value;
+            if value.is_none() {
+                continue;
+            }
             let named = self.names(op, value);
             let history = &mut self.histories[root.index()];
             let reads = access.mode & access_mode::READ != 0;

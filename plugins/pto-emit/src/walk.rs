@@ -86,7 +86,8 @@ impl Walk<'_, '_> {
     fn operation(&mut self, op: OpId, next: Option<OpId>) -> Result<(), PassError> {
         let node = self.first.get(&op).copied();
         if let Some(node) = node {
-            self.statements(Anchor::before(node), Place::Before(op), None)?;
+            let mut anchors = placement::before(&self.kernel, node);
+            anchors.try_for_each(|anchor| self.statements(anchor, Place::Before(op), None))?;
         }
         self.last_barrier = None;
         self.inside(op, node)?;
@@ -95,9 +96,9 @@ impl Walk<'_, '_> {
         }
         self.last_barrier = self.written_barrier(op);
         if let Some(node) = node {
-            let end = self.kernel.node(node).end.get().unwrap_or(node);
             let next = next.and_then(|next| self.written_barrier(next));
-            self.statements(Anchor::after(end), Place::After(op), next)?;
+            let mut anchors = placement::after(&self.kernel, node);
+            anchors.try_for_each(|anchor| self.statements(anchor, Place::After(op), next))?;
         }
         Ok(())
     }

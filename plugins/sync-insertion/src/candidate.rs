@@ -1,5 +1,7 @@
 //! Instructions that the one scanned now conflicts with, and which of them are still open.
 
+use std::ops::Range;
+
 use crate::facts::Cover;
 use crate::lists::List;
 use crate::waits::position;
@@ -9,12 +11,19 @@ use crate::waits::position;
 pub(crate) struct Candidate<'s> {
     list: &'s List,
     pub(crate) covers: Vec<Cover>,
+    /// Members that are none: nodes of the instruction's own call.
+    without: Range<u32>,
 }
 
 impl<'s> Candidate<'s> {
     /// Those members of `list` that stand before the instruction treated now, less what is covered.
     pub(crate) fn new(list: &'s List, covers: Vec<Cover>) -> Self {
-        Self { list, covers }
+        Self { list, covers, without: 0..0 }
+    }
+
+    /// The same without the nodes of a call, which orders them itself.
+    pub(crate) fn without(self, call: Range<u32>) -> Self {
+        Self { without: call, ..self }
     }
 
     /// The pipe of its members.
@@ -28,6 +37,10 @@ impl<'s> Candidate<'s> {
         let mut i = position(members, |&m| 2 * m + 1 < below);
         'members: while i > 0 && 2 * members[i - 1] + 1 >= least {
             let member = members[i - 1];
+            if self.without.contains(&member) {
+                i -= 1;
+                continue;
+            }
             for cover in &self.covers {
                 if cover.holds && member < cover.all_below {
                     return None;

@@ -57,39 +57,53 @@ impl<'c, 'p> Groups<'c, 'p> {
         }
     }
 
-    /// Makes the group for the dependence of the instruction scanned now on the instruction `earlier`. Returns the part
-    /// that its set, or the barrier, stands in.
+    /// Makes the group for the dependence of the instruction scanned now on the instruction `earlier`. Its statements
+    /// stand around all of a call that several pipes work for. Returns the part that its set, or the barrier, stands in.
     pub(crate) fn add(&mut self, setting: &Setting<'_>, earlier: u32) -> Result<PartIndex, PassError> {
         let (now, n) = (NodeId(setting.now), NodeId(earlier));
+        let ((at, _), (_, set)) = (self.kernel.call(now), self.kernel.call(n));
         let (later_pipe, earlier_pipe) = (setting.pipe, self.pipe_of(earlier));
         if later_pipe == earlier_pipe {
-            self.cx.add_barrier(PipeId(later_pipe), Anchor::before(now), self.carrier, 0)?;
+            self.cx.add_barrier(PipeId(later_pipe), Anchor::before(at), self.carrier, 0)?;
             let barriers = &mut self.barriers[later_pipe as usize];
-            let at = position(barriers, |&b| b < now.0);
-            if barriers.get(at) != Some(&now.0) {
-                barriers.insert(at, now.0);
+            let place = position(barriers, |&b| b < at.0);
+            if barriers.get(place) != Some(&at.0) {
+                barriers.insert(place, at.0);
             }
             return Ok(setting.parts.of(now));
         }
         let key = (PipeId(earlier_pipe), PipeId(later_pipe));
         let roots = self.hazards.roots(&self.kernel, now, n);
-        self.cx.add_pair(key, n, now, self.carrier, &roots)?;
-        let index = self.index(earlier_pipe, later_pipe);
-        if self.waits[index].is_empty() && self.back_waits[index].is_empty() {
-            self.keys.push((earlier_pipe, later_pipe));
-        }
+        self.cx.add_pair(key, set, at, self.carrier, &roots)?;
         let wait = if self.moved {
             Wait {
-                at: 2 * begin_outside(setting.parts, now, n),
-                set: 2 * end_outside(setting.parts, n, now) + 1,
+                at: 2 * begin_outside(setting.parts, at, set),
+                set: 2 * end_outside(setting.parts, set, at) + 1,
             }
         } else {
-            Wait { at: 2 * now.0, set: 2 * n.0 + 1 }
+            Wait { at: 2 * at.0, set: 2 * set.0 + 1 }
         };
-        let waits = if earlier < setting.now { &mut self.waits } else { &mut self.back_waits };
-        waits[index].add(wait);
-        self.note_loops_left(setting.parts, now, n);
+        self.add_wait((earlier_pipe, later_pipe), wait, set < at);
+        self.note_loops_left(setting.parts, at, set);
         Ok(setting.parts.of(NodeId(wait.set / 2)))
+    }
+
+    /// Takes in that the call of the instruction `now` orders its pipe behind the nodes before it in the call.
+    pub(crate) fn join(&mut self, now: u32) {
+        let (first, _) = self.kernel.call(NodeId(now));
+        for set in first.0..now {
+            let wait = Wait { at: 2 * now, set: 2 * set + 1 };
+            self.add_wait((self.pipe_of(set), self.pipe_of(now)), wait, true);
+        }
+    }
+
+    fn add_wait(&mut self, (src, dst): (u32, u32), wait: Wait, is_behind_set: bool) {
+        let index = self.index(src, dst);
+        if self.waits[index].is_empty() && self.back_waits[index].is_empty() {
+            self.keys.push((src, dst));
+        }
+        let waits = if is_behind_set { &mut self.waits } else { &mut self.back_waits };
+        waits[index].add(wait);
     }
 
     fn note_loops_left(&mut self, parts: &Parts, wait: NodeId, set: NodeId) {
@@ -126,7 +140,8 @@ impl<'c, 'p> Groups<'c, 'p> {
         &self.back_waits[self.index(src, dst)]
     }
 
-    /// Whether a barrier of the pipe stands before the node, which then runs on it.
+    /// Whether a barrier of the pipe stands before the node, which then runs on it, or begins a call of which some node
+    /// does.
     pub(crate) fn has_barrier(&self, pipe: u32, node: u32) -> bool {
         self.last_barrier(pipe, node + 1) == Some(node)
     }

@@ -1,6 +1,6 @@
 //! Which scans are made: each instruction over what precedes it, then, loop by loop, round the loop.
 
-use pipewright_abi::kernel::{Kernel, node_kind};
+use pipewright_abi::kernel::{Kernel, node_flag, node_kind};
 use pipewright_abi::parts::{PartIndex, PartKind, Parts};
 use pipewright_abi::plan::Anchor;
 use pipewright_abi::{NodeId, PassContext, PassError};
@@ -45,6 +45,9 @@ pub(crate) fn insert<'p>(cx: &mut PassContext<'p>, kernel: Kernel<'p>, ends: End
                 rounds.groups.carrier = NodeId::NONE;
                 rounds.forward(id.0)?;
                 rounds.lists.pass(id.0);
+                if node.flags & node_flag::JOINS != 0 {
+                    rounds.groups.join(id.0);
+                }
             }
             node_kind::LOOP_END => {
                 rounds.groups.carrier = id;
@@ -84,14 +87,16 @@ impl Rounds<'_, '_> {
     fn forward(&mut self, now: u32) -> Result<(), PassError> {
         let Self { kernel, parts, part_pipes, lists, forward: facts, groups, ends, pipes, .. } = self;
         let part = parts.of(NodeId(now));
+        let call = kernel.call(NodeId(now));
         let uses = lists.uses(now);
         let mut candidates = Vec::new();
         for used in uses {
             let list = lists.list(used.list);
             let Some(&last) = list.passed.checked_sub(1).and_then(|i| list.members.get(i)) else { continue };
             if !facts.covers_up_to(used.slot, part, last) {
+                let own = call.0.0..now;
                 let covers = facts.covers(parts, used.slot, now).collect();
-                let candidate = Candidate::new(list, covers);
+                let candidate = Candidate::new(list, covers).without(own);
                 candidates.extend(candidate.last(2 * now, 0).is_some().then_some(candidate));
             }
         }
@@ -109,7 +114,7 @@ impl Rounds<'_, '_> {
             scan.path(0)?;
             trace = scan.trace();
         }
-        let around = Around { parts, top: 0, loops_give_seen: *ends == Ends::KeepHistory };
+        let around = Around { parts, top: 0, loops_give_seen: *ends == Ends::KeepHistory, call: call.0.0 };
         note(facts, lists, &around, now, kernel.node(NodeId(now)).pipe.0, &trace);
         Ok(())
     }
@@ -173,7 +178,7 @@ impl Rounds<'_, '_> {
             scan.round(body, end)?;
             trace = scan.trace();
         }
-        let around = Around { parts, top: body, loops_give_seen: *ends == Ends::KeepHistory };
+        let around = Around { parts, top: body, loops_give_seen: *ends == Ends::KeepHistory, call: now };
         note(facts, lists, &around, now, kernel.node(NodeId(now)).pipe.0, &trace);
         Ok(())
     }
@@ -184,11 +189,13 @@ struct Around<'p> {
     parts: &'p Parts,
     top: PartIndex,
     loops_give_seen: bool,
+    /// From this node on, what stands before the instruction was left out: nodes of its own call.
+    call: u32,
 }
 
-/// Notes for all slots of `now` that it was scanned.
+/// Notes for all slots of `now` that it was scanned. Nothing is known of a slot of which it left something out.
 fn note(facts: &mut Facts, lists: &Lists, around: &Around<'_>, now: u32, pipe: u32, trace: &Trace) {
-    let Around { parts, top, loops_give_seen } = *around;
+    let Around { parts, top, loops_give_seen, call } = *around;
     let part = parts.of(NodeId(now));
     // For each part around it, inner first, what is asked for by the scan itself, and whether facts ask for more: where
     // the scan did not come because they hold, and behind branches, where what it passed because of them counts.
@@ -209,6 +216,10 @@ fn note(facts: &mut Facts, lists: &Lists, around: &Around<'_>, now: u32, pipe: u
     asked.reverse();
     let mut needs: Vec<Pipes> = Vec::with_capacity(asked.len());
     for used in lists.uses(now) {
+        let list = lists.list(used.list);
+        if list.members[..list.passed].last().is_some_and(|&last| call <= last && last < now) {
+            continue;
+        }
         if facts.is_of(used.slot, part) {
             facts.renew(used.slot, now);
             continue;

@@ -6,7 +6,9 @@
 //! barrier, each at its position (see [`crate::waits`]).
 //!
 //! At this stage the entries before a node all wait on that node's pipe, and those after it all set from it, so their
-//! order within one list does not matter.
+//! order within one list does not matter. Of a call that several pipes work for, each pipe is a node; what waits for
+//! any of them stands after the last, and what any of them waits for before the first. So entries there are of any of its
+//! pipes, and nothing happens between its nodes but what the call itself orders.
 //!
 //! Loops and branches are entered with a copy of the record, as the reference does. One is passed without entering
 //! if nothing in it can matter:

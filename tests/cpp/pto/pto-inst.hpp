@@ -234,6 +234,7 @@ PTO_TILES_6(TPARTARGMAX); PTO_TILES_6(TPARTARGMIN);
 PTO_TILES_3(TCOLEXPANDADD); PTO_TILES_3(TCOLEXPANDSUB); PTO_TILES_3(TCOLEXPANDMUL); PTO_TILES_3(TCOLEXPANDDIV);
 PTO_TILES_3(TCOLEXPANDMAX); PTO_TILES_3(TCOLEXPANDMIN); PTO_TILES_3(TCOLEXPANDEXPDIF);
 PTO_TILES_3(TROWEXPANDADD);
+PTO_TILES_4(TROWEXPANDADD);
 PTO_TILES_3(TROWEXPANDSUB); PTO_TILES_3(TROWEXPANDMUL); PTO_TILES_3(TROWEXPANDDIV); PTO_TILES_3(TROWEXPANDMAX);
 PTO_TILES_3(TROWEXPANDMIN); PTO_TILES_3(TROWEXPANDEXPDIF);
 PTO_TILES_4(TROWEXPANDSUB); PTO_TILES_4(TROWEXPANDMUL); PTO_TILES_4(TROWEXPANDDIV); PTO_TILES_4(TROWEXPANDMAX);
@@ -277,12 +278,18 @@ template <typename D, typename A, typename T, typename = Tiles<D, A, T>>
 void TCOLSUM(D &, A &, T &, bool);
 template <typename D, typename Int, int Descending>
 void TCI(D &, Int);
+template <typename D, typename T, typename Int, int Descending, typename = Tiles<D, T>>
+void TCI(D &, Int, T &);
 template <typename D, int Upper>
 void TTRI(D &, int);
 template <QuantType Q, typename D, typename A, typename F, typename = Tiles<D, A, F>>
 void TQUANT(D &, A &, F &);
 template <QuantType Q, typename D, typename A, typename F, typename O, typename = Tiles<D, A, F, O>>
 void TQUANT(D &, A &, F &, O *);
+template <QuantType Q, typename D, typename A, typename F, typename T, typename = Tiles<D, A, F, T>>
+void TQUANT(D &, A &, F &, T &);
+template <QuantType Q, typename D, typename A, typename F, typename T, typename O, typename = Tiles<D, A, F, T, O>>
+void TQUANT(D &, A &, F &, T &, O *);
 template <typename D, typename A, typename S, typename O, typename = Tiles<D, A, S, O>>
 void TDEQUANT(D &, A &, S &, O &);
 template <typename D, typename A, MaskPattern M>
