@@ -302,12 +302,15 @@ fn finding(render: &Render<'_>, lines: &Lines<'_>, finding: &crate::verify::Find
     }
 }
 
-/// What can be counted in the program text.
+/// What can be counted in the program text. What a call does inside itself is not the text's.
 fn metrics(program: &Program, plan: &SyncPlan) -> Metrics {
     let mut metrics = Metrics::default();
     let mut live: BTreeMap<(usize, usize), Vec<u32>> = BTreeMap::new();
     let mut before_branch = Vec::new();
-    for (step, origin) in program.steps.iter().zip(&program.origins) {
+    for (index, (step, origin)) in program.steps.iter().zip(&program.origins).enumerate() {
+        if program.call_of(index).is_some() {
+            continue;
+        }
         match *step {
             Step::Set(key) => {
                 metrics.sets += 1;
