@@ -114,7 +114,10 @@ impl Flattener<'_> {
                 continue;
             }
             for operand in self.module.operands(op).iter().filter(|o| o.slot == wanted.operand) {
-                self.access(operand.value, wanted.flags, &mut out);
+                // A number is not touched, be it an address.
+                if self.module.type_of(operand.value).is_memory() {
+                    self.access(operand.value, wanted.flags, &mut out);
+                }
             }
         }
         self.keep(out)
