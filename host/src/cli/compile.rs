@@ -16,7 +16,7 @@ use super::tally::{Show, Tally};
 use super::{Failure, PluginArguments, cannot_write, is_stream, output, read, verify, write};
 use crate::diagnostic::{Diagnostic, Report, Severity, Source, Style, did_you_mean, text_range};
 use crate::lower::addresses::lower_all;
-use crate::pipeline::{self, Moment, Point, ResolvedPipeline, Unit};
+use crate::pipeline::{self, Guard, Moment, Point, ResolvedPipeline, Unit};
 use crate::plan_text::plan_text;
 use crate::verify::Rule;
 use crate::{lower, plugin, syntax, target};
@@ -47,6 +47,10 @@ pub(super) struct Arguments {
     target_extensions: Vec<PathBuf>,
     #[command(flatten)]
     plugins: PluginArguments,
+    /// Lend plugins copies of everything and compare every byte after each pass: one that writes into what it may only
+    /// read then harms nothing (without this it is found by sums, and the kernel refused)
+    #[arg(long)]
+    paranoid: bool,
     /// Print the wall time of every stage to the standard error
     #[arg(long)]
     timing: bool,
@@ -90,6 +94,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let found = plugin::discover(&arguments.plugins.plugin_path)?;
     let mut pipeline = pipeline::resolve(pipeline, &found, &arguments.settings)?;
     check_print_points(arguments, &pipeline)?;
+    if arguments.paranoid {
+        pipeline.guard = Guard::Copies;
+    }
     match arguments.emit {
         Emit::Cpp => {}
         Emit::Pto => {

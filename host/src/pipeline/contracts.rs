@@ -107,7 +107,9 @@ impl<'a> Walk<'a, '_> {
         let writes = written(declared);
         for &name in &writes {
             let again = artifact::find(name).map_or(Again::Replaces, |a| a.again);
-            let reads = |list: &[String]| list.iter().any(|read| read == name || read == "plan");
+            let parts = artifact::parts(name);
+            let reads =
+                |list: &[String]| list.iter().any(|read| read == name || artifact::parts(read) & parts != 0);
             let revises = reads(&declared.info.reads) || reads(&declared.info.may_read);
             match self.states.get(name) {
                 Some(first) if again == Again::Never && !revises => self.twice(name, first.writer, stage),
