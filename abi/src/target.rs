@@ -79,6 +79,18 @@ pub mod space_flag {
     pub const GLOBAL: u32 = 1;
     /// Accumulators: two different pipes must be ordered on it even if both only read.
     pub const ACCUMULATOR: u32 = 2;
+    /// Left operands of matrix products live here.
+    pub const LEFT: u32 = 4;
+    /// Right operands of matrix products live here.
+    pub const RIGHT: u32 = 8;
+    /// What the vector pipe works on.
+    pub const VECTOR: u32 = 16;
+    /// What lies between global memory and the operands of matrix products.
+    pub const STAGING: u32 = 32;
+    /// Its tiles are row-major, whatever their type says.
+    pub const ROW_MAJOR: u32 = 64;
+    /// The address of a tile in it is a number in C++, and no pointer.
+    pub const NUMBER: u32 = 128;
 }
 
 /// One enumeration of attribute values.
@@ -153,6 +165,8 @@ pub mod entry_flag {
     pub const SCRATCH: u32 = 256;
     /// It names tiles, and touches none of their bytes.
     pub const DESCRIPTION: u32 = 512;
+    /// A matrix product whose left operand has one row.
+    pub const ONE_ROW: u32 = 1024;
 }
 
 /// One operand or result of a table entry.
@@ -513,6 +527,16 @@ impl<'a> Target<'a> {
     pub fn space_or_alias(&self, name: &str) -> Option<SpaceId> {
         let alias = || self.t.space_aliases.iter().find(|a| self.str(a.name) == name).map(|a| a.space);
         self.space(name).or_else(alias)
+    }
+
+    /// The first memory space with this [`space_flag`].
+    pub fn space_with(&self, flag: u32) -> Option<SpaceId> {
+        self.t.spaces.iter().position(|s| s.flags & flag != 0).map(SpaceId::from_index)
+    }
+
+    /// Whether the memory space has this [`space_flag`].
+    pub fn space_is(&self, space: SpaceId, flag: u32) -> bool {
+        self.t.spaces.get(space.index()).is_some_and(|s| s.flags & flag != 0)
     }
 
     /// Bytes from the start of one tile of `bytes` bytes to the next in a buffer of several.

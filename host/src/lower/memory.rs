@@ -261,7 +261,8 @@ impl Tracer<'_> {
     fn declared(&mut self, op: OpId) {
         let Some(result) = self.module.result(op, 0).get() else { return };
         let ty = self.module.type_of(result);
-        let space = space_of(self.module, self.target, result).or_else(|| self.target.space("mat"));
+        let space = space_of(self.module, self.target, result)
+            .or_else(|| self.target.space_with(space_flag::STAGING));
         let Some(space) = space.filter(|_| ty.is_memory()) else { return };
         if matches!(ty.kind, type_kind::TENSOR_VIEW | type_kind::PARTITION_VIEW) {
             // The reference knows no memory of such views.

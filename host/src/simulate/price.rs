@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use pipewright_abi::OpId;
 use pipewright_abi::ir::{DYNAMIC, Module, Operand, Type, type_kind};
 use pipewright_abi::kernel::Kernel;
-use pipewright_abi::target::{Target, operand_flag};
+use pipewright_abi::target::{Target, entry_flag, operand_flag, space_flag};
+use pipewright_abi::{OpId, SpaceId};
 
 use super::cost::{CostTable, Meter, ROUTE};
 use crate::verify::program::{Program, Step, StepIndex};
@@ -123,7 +123,8 @@ fn operations(program: &Program, module: &Module<'_>, kernel: &Kernel<'_>) -> Ve
 /// A piece of memory that an operation names.
 #[derive(Clone, Copy, Debug)]
 struct Place<'a> {
-    /// The memory space, `vec`; `gm` for views.
+    /// The memory space, that of global memory for views, and its name.
+    id: SpaceId,
     space: &'a str,
     /// Rows, columns and bits of an element; 0 for a view.
     rows: u64,
@@ -203,7 +204,8 @@ impl<'a> Pricer<'a> {
         }
         let entry = table.default_of(&self.program.pipes[pipe]).unwrap_or("scalar.instruction");
         // The element type says more than the default for the multiplying pipe.
-        let element = places.reads.iter().find(|p| p.space == "left").map_or("", |p| p.element);
+        let left = places.reads.iter().find(|p| self.target.space_is(p.id, space_flag::LEFT));
+        let element = left.map_or("", |p| p.element);
         let typed = format!("matrix.{element}");
         if entry == "matrix.other" && table.has(&typed) {
             return typed;
@@ -212,10 +214,16 @@ impl<'a> Pricer<'a> {
         entry.into()
     }
 
+    fn has_flag(&self, op: OpId, flag: u32) -> bool {
+        let entry = self.target.t.entries.get(self.module.op(op).entry.index());
+        entry.is_some_and(|e| e.flags & flag != 0)
+    }
+
     /// The formula of the entry's section.
     fn work_out(&mut self, entry: &str, op: OpId, places: &Places<'_>) -> Price {
         let section = entry.split_once('.').map_or(entry, |(section, _)| section);
         let unit = |meter: &mut Meter<'_>, name: &str| meter.read(&format!("unit.{name}"), "value").max(1.0);
+        let has_one_row = self.has_flag(op, entry_flag::ONE_ROW);
         let meter = &mut self.meter;
         let tile = places.largest();
         match (section, tile) {
@@ -241,11 +249,12 @@ impl<'a> Pricer<'a> {
             ("matrix", Some(_)) => {
                 let rows = unit(meter, "fractal-rows") as u64;
                 let bytes = unit(meter, "fractal-bytes") as u64;
-                let operand = |space: &str| places.reads.iter().find(|p| p.space == space);
-                let (Some(left), Some(right)) = (operand("left"), operand("right")) else {
+                let operand = |role| places.reads.iter().find(|p| self.target.space_is(p.id, role));
+                let (Some(left), Some(right)) = (operand(space_flag::LEFT), operand(space_flag::RIGHT))
+                else {
                     return Price { busy: whole(meter.read(entry, "head")), ..Price::default() };
                 };
-                let m = if self.module.op_name(op).contains("gemv") { 1 } else { left.rows };
+                let m = if has_one_row { 1 } else { left.rows };
                 let fractals =
                     m.div_ceil(rows) * left.row_bytes().div_ceil(bytes) * right.cols.div_ceil(rows);
                 let busy = meter.read(entry, "head") + meter.read(entry, "fractal") * fractals as f64;
@@ -305,19 +314,31 @@ impl<'a> Pricer<'a> {
         let physical: Vec<u64> = module.dims(ty).iter().map(|&d| extent(d)).collect();
         let pitch = physical.last().copied().unwrap_or(1);
         let rows = physical.iter().rev().skip(1).product();
-        let place = |space, rows, cols| Place { space, rows, cols, bits, pitch, element: name };
+        let place = |id, rows, cols| Place {
+            id,
+            space: self.target.space_name(id),
+            rows,
+            cols,
+            bits,
+            pitch,
+            element: name,
+        };
+        let global = self.target.space_with(space_flag::GLOBAL);
         match ty.kind {
             type_kind::TILE => {
                 let tile = module.tile(ty)?;
                 let valid = |dim: i64, full: u64| if dim == DYNAMIC { full } else { extent(dim).min(full) };
                 let (rows, cols) = (valid(tile.valid_rows, rows), valid(tile.valid_cols, pitch));
-                Some(place(self.target.space_name(tile.space), rows, cols))
+                Some(place(tile.space, rows, cols))
             }
-            type_kind::MEMREF => {
-                let space = ty.space.get().map_or("gm", |space| module.str(space));
-                if space == "gm" { Some(place(space, 0, 0)) } else { Some(place(space, rows, pitch)) }
+            type_kind::MEMREF | type_kind::PTR => {
+                let own = ty.space.get().and_then(|space| self.target.space_or_alias(module.str(space)));
+                let space = own.or(global)?;
+                let has_size =
+                    ty.kind == type_kind::MEMREF && !self.target.space_is(space, space_flag::GLOBAL);
+                Some(if has_size { place(space, rows, pitch) } else { place(space, 0, 0) })
             }
-            type_kind::TENSOR_VIEW | type_kind::PARTITION_VIEW | type_kind::PTR => Some(place("gm", 0, 0)),
+            type_kind::TENSOR_VIEW | type_kind::PARTITION_VIEW => Some(place(global?, 0, 0)),
             _ => None,
         }
     }

@@ -337,6 +337,7 @@ cpp = [
             ("{+t} = F", "{+t} F"),
             ("\\\"(\\\"", "\\\"("),
             ("text = \"EXACT\"", "text = \"FAST\""),
+            ("tile = \"Vec\"", "roles = [\"vectors\"]"),
             ("[[space]]\nname = \"vec\"", "[[space]]\nname = \"vec\"\n[[space]]\nname = \"vec\""),
             ("value = 1 }]\n", "value = 1 }]\n[sync-classes]\nFAST = \"V\"\nEXAKT = \"V\"\n"),
         ];

@@ -28,6 +28,16 @@ pub use arch::{foreign, other_machines};
 use check::Checked;
 use raw::{Names, RawCppRule, RawFile, RawOp, RawPhaseWhen, RawTarget, RawWhen, TextOrRules};
 
+/// What memory spaces can be for, and what is special about them.
+const ROLES: [(&str, u32); 6] = [
+    ("left", space_flag::LEFT),
+    ("right", space_flag::RIGHT),
+    ("vector", space_flag::VECTOR),
+    ("staging", space_flag::STAGING),
+    ("row-major", space_flag::ROW_MAJOR),
+    ("number", space_flag::NUMBER),
+];
+
 /// Reads the target file at `path` with everything it includes, then `extensions`: further files of the same format
 /// whose operations are added, and that say what else they add or replace.
 pub fn load(path: &Path, extensions: &[PathBuf]) -> Result<TargetData, Report> {
@@ -201,6 +211,12 @@ fn machine(file: &RawFile, data: &mut TargetData) -> Result<(), Diagnostic> {
         let mut flags = 0;
         flags |= if space.global { space_flag::GLOBAL } else { 0 };
         flags |= if space.accumulator { space_flag::ACCUMULATOR } else { 0 };
+        for role in &space.roles {
+            flags |= match ROLES.iter().find(|(name, _)| name == role.get_ref()) {
+                Some((_, flag)) => flag,
+                None => return Err(unknown("role of a memory space", role, ROLES.map(|(name, _)| name))),
+            };
+        }
         let record = Space {
             bytes: space.bytes,
             align: space.align,
@@ -325,12 +341,14 @@ fn operation(op: &RawOp, text: &str, data: &mut TargetData) -> Result<(), Diagno
             "partial-write" => entry_flag::PARTIAL_WRITE,
             "scratch" => entry_flag::SCRATCH,
             "description" => entry_flag::DESCRIPTION,
+            "one-row" => entry_flag::ONE_ROW,
             _ => {
                 let known = [
                     "description",
                     "explicit-sync",
                     "irregular",
                     "manual-address",
+                    "one-row",
                     "partial-write",
                     "scratch",
                 ];

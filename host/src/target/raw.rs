@@ -97,6 +97,8 @@ pub(super) struct RawSpace {
     pub(super) global: bool,
     #[serde(default)]
     pub(super) accumulator: bool,
+    #[serde(default)]
+    pub(super) roles: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

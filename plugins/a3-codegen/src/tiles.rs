@@ -4,12 +4,13 @@
 //! its windows has none.
 
 use pipewright_abi::ir::{DYNAMIC, TileType, Type, type_kind};
+use pipewright_abi::target::space_flag;
 use pipewright_abi::{OpId, PassError, TypeId, ValueId};
 
 use crate::code::{Class, Expr, NodeId};
 use crate::function::{Lower, Value};
 use crate::layout::TileShape;
-use crate::types::{Ctype, element_bytes, is_packed_pair};
+use crate::types::{Ctype, element_bytes, global_memory, is_packed_pair};
 use crate::usage::need;
 
 /// A tile of the program.
@@ -52,12 +53,12 @@ impl<'a> Lower<'a> {
     pub(crate) fn tile_shape(&self, op: OpId, ty: TypeId) -> Result<TileShape, PassError> {
         let (record, tile) = self.tile_parts(op, ty)?;
         let dims = self.m.dims(record);
-        let left = self.target.space_name(tile.space) == "left";
+        let row_major = self.target.space_is(tile.space, space_flag::ROW_MAJOR);
         Ok(TileShape {
             rows: dims[0],
             cols: dims[1],
             bytes: element_bytes(&self.m, record.element),
-            col_major: tile.blayout == 1 && !left,
+            col_major: tile.blayout == 1 && !row_major,
             slayout: tile.slayout,
             fractal: tile.fractal,
             row_plus_one: tile.compact == 2,
@@ -83,8 +84,8 @@ impl<'a> Lower<'a> {
             let found = found.unwrap_or(&[]).iter().find(|v| v.value == i64::from(value));
             found.map_or("Null", |v| target.str(v.symbol))
         };
-        // The left operand of a matrix product is row-major on this machine, whatever its type says.
-        let blayout = if target.str(space.name) == "left" { 0 } else { tile.blayout };
+        let row_major = space.flags & space_flag::ROW_MAJOR != 0;
+        let blayout = if row_major { 0 } else { tile.blayout };
         let (mut size, mut valid) = (size, valid);
         if is_packed_pair(&self.m, record.element) {
             let packed = if blayout == 0 { 1 } else { 0 };
@@ -283,7 +284,7 @@ impl<'a> Lower<'a> {
                 pointer: Some(node),
             })),
             type_kind::TENSOR_VIEW | type_kind::PARTITION_VIEW => self.view_argument(argument, node),
-            type_kind::MEMREF if record.space.is_none() || self.m.str(record.space) == "gm" => {
+            type_kind::MEMREF if global_memory(&self.target, &self.m, record) => {
                 self.view_argument(argument, node)
             }
             _ => Value::Node(node),
@@ -318,7 +319,7 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// `tile.data()`. A bias tile gives a number, any other a pointer.
+    /// `tile.data()`. Some spaces have numbers in place of pointers.
     pub(crate) fn tile_pointer(&mut self, op: OpId, value: ValueId) -> Result<NodeId, PassError> {
         let tile = self.tile(op, value)?;
         if let Some(pointer) = tile.pointer {
@@ -326,7 +327,7 @@ impl<'a> Lower<'a> {
         }
         let object = self.tile_object(op, value)?;
         let (_, details) = self.tile_parts(op, tile.ty)?;
-        let ctype = if self.target.space_name(details.space) == "bias" {
+        let ctype = if self.target.space_is(details.space, space_flag::NUMBER) {
             Ctype::U64
         } else {
             self.types

@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
-use pipewright_abi::TypeId;
 use pipewright_abi::ir::{Module, Type, type_kind};
-use pipewright_abi::target::Target;
+use pipewright_abi::target::{Target, space_flag};
+use pipewright_abi::{SpaceId, TypeId};
 
 /// A C++ type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,11 +114,11 @@ impl Types {
         match ty.kind {
             type_kind::INDEX | type_kind::INT | type_kind::FLOAT => self.element(module, id),
             type_kind::PTR | type_kind::MEMREF => {
-                let space = if ty.space.is_none() { "gm" } else { module.str(ty.space) };
-                let qualifier = space_of_pointer(target, space)?;
-                pointer(self, qualifier)
+                pointer(self, qualifier(target, space_of(target, module, ty)?))
             }
-            type_kind::TENSOR_VIEW | type_kind::PARTITION_VIEW => pointer(self, "__gm__"),
+            type_kind::TENSOR_VIEW | type_kind::PARTITION_VIEW => {
+                pointer(self, qualifier(target, target.space_with(space_flag::GLOBAL)?))
+            }
             type_kind::TILE => {
                 let space = target.t.spaces.get(module.tile(ty)?.space.index())?;
                 pointer(self, target.str(space.qualifier))
@@ -184,11 +184,22 @@ fn is_executed_list(module: &Module<'_>, ty: &Type) -> bool {
     module.dims(ty) == [4] && module.ty(ty.element).width == 16
 }
 
-/// The C++ qualifier of a pointer into the space that the program calls `space`; `ub` is another name of `vec`.
-fn space_of_pointer<'a>(target: &Target<'a>, space: &str) -> Option<&'a str> {
-    let space = if space == "ub" { "vec" } else { space };
-    let id = target.space(space)?;
-    Some(target.str(target.t.spaces[id.index()].qualifier))
+/// The space of a pointer or memref, which is global memory if the type does not say.
+fn space_of(target: &Target<'_>, module: &Module<'_>, ty: &Type) -> Option<SpaceId> {
+    match ty.space.get() {
+        Some(space) => target.space_or_alias(module.str(space)),
+        None => target.space_with(space_flag::GLOBAL),
+    }
+}
+
+/// Whether a pointer or memref is one into global memory.
+pub(crate) fn global_memory(target: &Target<'_>, module: &Module<'_>, ty: &Type) -> bool {
+    space_of(target, module, ty).is_some_and(|space| target.space_is(space, space_flag::GLOBAL))
+}
+
+/// The C++ qualifier of a pointer into the space.
+fn qualifier<'a>(target: &Target<'a>, space: SpaceId) -> &'a str {
+    target.str(target.t.spaces[space.index()].qualifier)
 }
 
 /// Bytes of one element; packed pairs of 4-bit numbers count as one element of one byte.

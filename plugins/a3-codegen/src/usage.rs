@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use pipewright_abi::ir::Module;
-use pipewright_abi::target::Target;
+use pipewright_abi::target::{Target, space_flag};
 use pipewright_abi::{BlockId, OpId, ValueId};
 
 use crate::merge::Merged;
@@ -87,7 +87,7 @@ impl Usage {
     fn transfer(&mut self, module: &Module<'_>, target: &Target<'_>, merged: &Merged, op: OpId) {
         let values = || module.operands(op).iter().map(|o| merged.value(o.value));
         let tile = values().find_map(|v| module.tile(module.type_of(v)));
-        let Some(tile) = tile.filter(|t| target.space_name(t.space) == "vec") else { return };
+        let Some(tile) = tile.filter(|t| target.space_is(t.space, space_flag::VECTOR)) else { return };
         for value in values().filter(|&v| module.tile(module.type_of(v)).is_none()) {
             let layouts = self.layouts.entry(whole_view(module, merged, value)).or_default();
             layouts.row_major |= tile.blayout == 0;
