@@ -422,6 +422,34 @@ table! {
     sync_classes: SyncClass = "target.sync-classes/1",
 }
 
+/// What the library accepts of some operands or results of an operation, where they are tiles: one of the forms.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accepts {
+    /// Names of the operands and results.
+    pub operands: Vec<StrId>,
+    /// The forms, at least one.
+    pub forms: Vec<Form>,
+}
+
+/// How a tile has to be. An empty list says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Form {
+    /// The words of the target file.
+    pub text: String,
+    /// Values of [`crate::ir::TileType::blayout`].
+    pub blayouts: Vec<u32>,
+    /// Values of [`crate::ir::TileType::slayout`].
+    pub slayouts: Vec<u32>,
+    /// Memory spaces.
+    pub spaces: Vec<SpaceId>,
+    /// Element types; `i8` stands for one of any sign.
+    pub elements: Vec<String>,
+    /// It has one row.
+    pub is_row: bool,
+    /// It has one column.
+    pub is_column: bool,
+}
+
 /// A target, owned by the host.
 #[derive(Clone, Debug, Default)]
 pub struct TargetData {
@@ -431,6 +459,8 @@ pub struct TargetData {
     pub strings: StringPool,
     /// Values of `pto.target_arch` that it serves.
     pub arch: Vec<String>,
+    /// For each entry what the library accepts of its tiles; only the host asks.
+    pub accepts: Vec<Vec<Accepts>>,
     index: std::collections::HashMap<StrId, EntryId>,
 }
 

@@ -14,7 +14,7 @@ use pipewright_abi::memory::Address;
 use pipewright_abi::target::{Target, TargetData};
 use pipewright_abi::{AttrId, BlockId, OpId, Range, TypeId, ValueId};
 
-use super::{Addresses, lower, simplify::set_block_ops};
+use super::{Addresses, layout, lower, simplify::set_block_ops};
 use crate::diagnostic::Diagnostic;
 
 /// Flattens all functions with a body. Tiles may lack an address if `planned`: some stage plans memory.
@@ -30,6 +30,7 @@ pub fn lower_all(
     };
     let (mut kernels, mut errors) = (Vec::new(), Vec::new());
     for function in module.view().functions() {
+        errors.extend(layout::refused(module.view(), target, function));
         match lower(module, target, function, addresses) {
             Ok(kernel) if kernel.view().flags() & kernel_flag::DECLARATION != 0 => {}
             Ok(kernel) => kernels.push(kernel),

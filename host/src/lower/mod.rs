@@ -8,6 +8,7 @@
 pub mod addresses;
 pub(crate) mod fold;
 mod inside;
+mod layout;
 mod memory;
 mod simplify;
 

@@ -3,6 +3,7 @@
 //! The format is fixed in `docs/target-file.md`. What must hold after [`load`]: every pipe, space, enumeration and
 //! operand that a rule names exists, and the operation index is built. Every error has a span in the file it is in.
 
+mod accepts;
 mod arch;
 mod check;
 mod extension;
@@ -309,6 +310,7 @@ fn operation(op: &RawOp, text: &str, data: &mut TargetData) -> Result<(), Diagno
     let pipe_rules = Range::new(start, data.tables.pipe_rules.len());
 
     let phases = inside::phases(op, operands, &names, data)?;
+    let accepts = accepts::accepts(op, [operands, results], &names, data)?;
 
     let cpp_start = data.tables.cpp_rules.len();
     if let Some(cpp) = &op.cpp {
@@ -364,6 +366,7 @@ fn operation(op: &RawOp, text: &str, data: &mut TargetData) -> Result<(), Diagno
         Entry { name, class, operands, results, attrs, pipe_rules, cpp_rules, alias, flags, unsupported };
     data.tables.entries.push(entry);
     data.tables.insides.push(phases);
+    data.accepts.push(accepts);
     data.tables.syncs.push(sync);
     Checked::last(text, op, data)
 }

@@ -139,6 +139,8 @@ pub(super) struct RawOp {
     pub(super) pipe: Option<Spanned<TextOrRules<RawPipeRule>>>,
     #[serde(default)]
     pub(super) inside: Vec<Spanned<RawPhase>>,
+    #[serde(default)]
+    pub(super) accepts: Vec<Spanned<String>>,
     pub(super) sync: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) writes_result: bool,
