@@ -13,6 +13,9 @@ use crate::plugin::{self, Found, Plugin};
 /// Lists all passes, or shows the one of that name.
 pub(super) fn passes(name: Option<&str>, arguments: &PluginArguments) -> Result<(), Failure> {
     let found = plugin::discover(&arguments.plugin_path)?;
+    if let Some(none) = found.none() {
+        return Err(Report::one(Source::default(), none).into());
+    }
     let mut unusable: Vec<String> =
         found.refused.iter().map(|r| format!("{}: {}", r.path.display(), r.why)).collect();
     let mut plugins = Vec::new();
@@ -30,7 +33,7 @@ pub(super) fn passes(name: Option<&str>, arguments: &PluginArguments) -> Result<
             passes.retain(|(_, pass)| pass.name == name);
             passes.iter().map(|(plugin, pass)| details(plugin, pass)).collect::<Vec<_>>().join("\n")
         }
-        None => overview(&passes, &found),
+        None => overview(&passes),
     };
     if let Some(name) = name.filter(|_| passes.is_empty()) {
         return Err(unknown_pass(name, &found, &unusable).into());
@@ -42,10 +45,7 @@ pub(super) fn passes(name: Option<&str>, arguments: &PluginArguments) -> Result<
     write(&text)
 }
 
-fn overview(passes: &[(&Plugin, &PassDescription)], found: &Found) -> String {
-    if passes.is_empty() {
-        return format!("no passes found; places searched for plugins:{}\n", found.places_text());
-    }
+fn overview(passes: &[(&Plugin, &PassDescription)]) -> String {
     let rows = passes.iter().map(|(plugin, pass)| {
         let options: Vec<_> = pass.info.options.iter().map(|o| format!("{}={}", o.name, o.default)).collect();
         vec![

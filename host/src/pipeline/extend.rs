@@ -90,13 +90,16 @@ pub fn available() -> Vec<(String, PathBuf)> {
 }
 
 /// Directories of pipelines, in search order: [`PATH_VARIABLE`], the installed `../share/pipewright/pipelines`, the
-/// `pipelines` of the directories above the executable (a build tree), and that of the source tree.
+/// `pipelines` beside the `target` directory of cargo that the executable is in, and that of the source tree. No other
+/// directory above the executable: what lies there may be anybody's.
 fn places() -> Vec<PathBuf> {
     let listed = std::env::var_os(PATH_VARIABLE).unwrap_or_default();
     let mut places: Vec<_> = std::env::split_paths(&listed).filter(|p| !p.as_os_str().is_empty()).collect();
     if let Some(directory) = executable_directory() {
         places.extend(directory.parent().map(|d| d.join("share/pipewright/pipelines")));
-        places.extend(directory.ancestors().map(|d| d.join("pipelines")));
+        let mut built = directory.ancestors().filter(|d| d.ends_with("target"));
+        let workspace = built.find_map(|target| target.parent().filter(|d| d.join("Cargo.toml").is_file()));
+        places.extend(workspace.map(|d| d.join("pipelines")));
     }
     // Where cargo's target directory is elsewhere, the build tree cannot be found from the executable.
     places.extend(Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(|d| d.join("pipelines")));

@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, Source, did_you_mean, text_range};
+use crate::toml_text;
 
 /// Where a value is written: a source, by its index in the pipeline's list, and a span in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,11 +100,9 @@ pub(super) fn parse(source: &Source, index: usize) -> (PipelineFile, Vec<Diagnos
     let (document, errors) = DeTable::parse_recoverable(&source.text);
     let mut reader = Reader { index, diagnostics: Vec::new() };
     for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        reader.diagnostics.push(
-            Diagnostic::error("pipeline::syntax", format!("this is not TOML: {}", error.message()))
-                .label(text_range(span), "here"),
-        );
+        let said = format!("this is not TOML: {}", error.message());
+        let span = Some(error.span().unwrap_or(0..0));
+        reader.diagnostics.push(toml_text::mistake("pipeline::syntax", &source.text, &said, span));
     }
     // What follows from broken syntax would only be noise.
     let file =
@@ -129,6 +128,8 @@ impl Reader {
                     self.header(table, &mut file);
                 }
             }
+            // One that is spelled in another way was told already.
+            None if document.keys().any(|key| did_you_mean(key.get_ref(), ["pipeline"]).is_some()) => {}
             None => self.diagnostics.push(
                 Diagnostic::error("pipeline::missing-key", "the file has no `[pipeline]` table")
                     .label(TextRange::default(), "expected above the stages")
@@ -387,6 +388,13 @@ mod tests {
         insta::assert_snapshot!(errors("[pipeline\nname = \"p\"\n"));
         insta::assert_snapshot!(errors(""));
         insta::assert_snapshot!(errors("pipeline = 1\n[stage]\npass = \"x\"\n"));
+    }
+
+    #[test]
+    fn a_table_in_capitals_is_one_mistake() {
+        let said = errors("[Pipeline]\nname = \"p\"\n[[stage]]\npass = \"a\"\n");
+        assert_eq!(said.matches("  x ").count(), 1, "{said}");
+        assert!(said.contains("did you mean `pipeline`?"), "{said}");
     }
 
     const WHOLE: &str = "[pipeline]\nname = \"p\"\nextends = \"q\"\n[[stage]]\npass = \"a\"\nversion = \"^0.1\"\n\

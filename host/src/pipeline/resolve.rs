@@ -122,6 +122,12 @@ pub fn resolve_variant(
     for (flag, texts) in [("--set ", settings), ("--vary ", varied)] {
         texts.iter().for_each(|text| add_setting(&mut pipeline, flag, text, &mut errors));
     }
+    if !pipeline.stages.is_empty() && pipeline.stages.iter().all(|stage| stage.plugin.is_none()) {
+        // Once, and not for each stage.
+        if let Some(none) = found.none() {
+            return Err(vec![Report::one(Source::default(), none)]);
+        }
+    }
     let mut loaded: BTreeMap<PathBuf, Arc<Plugin>> = BTreeMap::new();
     let mut stages = Vec::new();
     for stage in &pipeline.stages {

@@ -124,6 +124,20 @@ impl Found {
         self.places.iter().map(|p| format!("\n  {}", p.display())).collect()
     }
 
+    /// What is said if there is no plugin at all: an installation that is not whole, and no mistake in a pipeline.
+    pub fn none(&self) -> Option<Diagnostic> {
+        if !self.plugins.is_empty() {
+            return None;
+        }
+        let refused = self.refused.iter().map(|r| format!("not usable: {}: {}\n", r.path.display(), r.why));
+        let help = format!(
+            "{}places searched:{}\nset {PATH_VARIABLE} to the directory with the plugins, or name it with `--plugin-path`",
+            refused.collect::<String>(),
+            self.places_text()
+        );
+        Some(Diagnostic::error("plugin::none", "no plugins found").help(help))
+    }
+
     /// The plugin in the file `name`, which may be a path relative to `base` or a file name in a place searched.
     pub fn named(&self, name: &str, base: &Path) -> Result<PluginFile, Refused> {
         let beside = base.join(name);

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use toml::{Spanned, Value};
 
 use crate::diagnostic::{Diagnostic, Report, Source, did_you_mean, text_range};
+use crate::toml_text;
 
 /// What instructions cost.
 #[derive(Clone, Debug, Default)]
@@ -177,12 +178,8 @@ pub fn load(path: &Path) -> Result<CostTable, Report> {
 }
 
 fn parse(text: &str) -> Result<CostTable, Diagnostic> {
-    let raw: RawFile = toml::from_str(text).map_err(|error| {
-        let diagnostic = Diagnostic::error("cost::syntax", error.message().trim());
-        match error.span() {
-            Some(span) => diagnostic.label(text_range(span), "here"),
-            None => diagnostic,
-        }
+    let raw: RawFile = toml::from_str(text).map_err(|error: toml::de::Error| {
+        toml_text::mistake("cost::syntax", text, error.message(), error.span())
     })?;
     let mut table = CostTable { sources: raw.sources, hz: raw.clock.hz, ..CostTable::default() };
     for (section, entries) in &raw.sections {

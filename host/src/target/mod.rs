@@ -25,6 +25,7 @@ use pipewright_abi::{PipeId, Range, SpaceId, StrId};
 use toml::Spanned;
 
 use crate::diagnostic::{Diagnostic, Report, Source, did_you_mean, text_range};
+use crate::toml_text;
 pub use arch::{foreign, other_machines};
 use check::Checked;
 use raw::{Names, RawCppRule, RawFile, RawOp, RawPhaseWhen, RawTarget, RawWhen, TextOrRules};
@@ -132,10 +133,8 @@ fn read(path: &Path) -> Result<File, Report> {
     match toml::from_str(&source.text) {
         Ok(raw) => Ok(File { source, raw }),
         Err(error) => {
-            let mut diagnostic = Diagnostic::error("target::syntax", error.message().trim());
-            if let Some(span) = error.span() {
-                diagnostic = diagnostic.label(text_range(span), "here");
-            }
+            let diagnostic =
+                toml_text::mistake("target::syntax", &source.text, error.message(), error.span());
             Err(Report::one(source, diagnostic))
         }
     }
