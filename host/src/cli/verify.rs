@@ -228,7 +228,7 @@ fn summary(judged: &Judged) -> String {
         line("sampled only", named(&|v| matches!(v, Verdict::Sampled(_))));
         line("undecided", named(&|v| v == Verdict::Undecided));
         line("broken", named(&|v| v == Verdict::Broken));
-        line("assumed", program.all_assumptions().join("; "));
+        line("assumed", judgement.assumptions.join("; "));
         for (rule, more) in &judgement.more {
             text += &format!("  {more} more {}\n", rule.name());
         }

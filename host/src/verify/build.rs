@@ -19,6 +19,8 @@ use pipewright_abi::{BlockId, GroupId, NodeId, OpId, PipeId, Range, TextRange, V
 use super::address::{Bounds, Placed};
 use super::calls;
 use super::carried::{Carried, Handover, yielded};
+use super::conditions::{ExprId, TermKind};
+use super::extract::{Change, Extract};
 use super::memory::Memory;
 use super::program::{self, Access, Builder, Fault, Key, Origin, Pipe, Place, Program, Trips};
 
@@ -39,9 +41,10 @@ pub fn programs(
         cores: Vec::new(),
         notes: Vec::new(),
         handovers: Vec::new(),
+        changes: Vec::new(),
     };
     walk.function();
-    let Walk { items, cores, notes, handovers, .. } = walk;
+    let Walk { items, cores, notes, handovers, changes, .. } = walk;
     let carried = module.map_or_else(Carried::default, |m| Carried::new(m, target, kernel, &handovers));
     let ops = items.iter().filter_map(|item| if let What::Op(op) = item.what { Some(op) } else { None });
     let placed = module.map_or_else(Placed::default, |m| Placed::new(m, target, ops));
@@ -61,7 +64,7 @@ pub fn programs(
                 if here.replace(known) != Some(known) {
                     maker.builder.on_core(known.lacking(target));
                 }
-                maker.item(item.what, &handovers);
+                maker.item(item.what, &handovers, &changes);
             }
             maker.finish()
         })
@@ -118,6 +121,8 @@ enum What {
     Handover(usize),
     /// An operation picks one of two values: index of the first of two handovers.
     Select(OpId, usize),
+    /// Integers get other values: index of a list of changes.
+    Changes(usize),
 }
 
 /// Puts nodes and other operations into program order.
@@ -131,6 +136,7 @@ struct Walk<'a> {
     /// What is not modelled.
     notes: Vec<String>,
     handovers: Vec<Handover>,
+    changes: Vec<Vec<(ValueId, Change)>>,
 }
 
 impl Walk<'_> {
@@ -166,35 +172,43 @@ impl Walk<'_> {
             let own: &[NodeId] = nodes.get(&op).map_or(&[], Vec::as_slice);
             match (module.op_name(op), own) {
                 ("scf.for", &[begin, end]) => {
-                    let args: Vec<ValueId> = arguments(module, op, 0).into_iter().skip(1).collect();
-                    self.hand_over(args.clone(), initial(module, op, 3));
+                    let mut args = arguments(module, op, 0);
+                    let variable: Vec<ValueId> = args.drain(..1.min(args.len())).collect();
+                    let first = |v: &ValueId| (*v, Change::Value(module.operand(op, 0)));
+                    let next = |v: &ValueId| (*v, Change::Next(module.operand(op, 2)));
+                    let over = |v: &ValueId| (*v, Change::Over);
+                    let yields = yielded(module, module.entry_block(op, 0));
+                    self.hand_over(args.clone(), initial(module, op, 3), variable.iter().map(first));
                     self.push(What::Node(begin));
                     self.bodies(op, nodes);
-                    self.hand_over(args.clone(), yielded(module, module.entry_block(op, 0)));
+                    self.hand_over(args.clone(), yields, variable.iter().map(next));
                     self.push(What::Node(end));
-                    self.hand_over(module.results(op), args);
+                    let all = variable.iter().chain(&args).map(over);
+                    self.hand_over(module.results(op), args.iter().copied(), all);
                 }
                 ("scf.while", &[begin, end]) => {
-                    self.hand_over(arguments(module, op, 0), initial(module, op, 0));
+                    self.hand_over(arguments(module, op, 0), initial(module, op, 0), []);
                     self.push(What::Node(begin));
                     self.body(op, 0, nodes);
                     let passed: Vec<ValueId> =
                         yielded(module, module.entry_block(op, 0)).into_iter().skip(1).collect();
                     let takers = arguments(module, op, 1).into_iter().chain(module.results(op));
-                    self.hand_over(takers, passed.iter().chain(&passed).copied());
+                    self.hand_over(takers, passed.iter().chain(&passed).copied(), []);
                     self.push(What::Test(begin));
                     self.body(op, 1, nodes);
-                    self.hand_over(arguments(module, op, 0), yielded(module, module.entry_block(op, 1)));
+                    self.hand_over(arguments(module, op, 0), yielded(module, module.entry_block(op, 1)), []);
                     self.push(What::Node(end));
+                    let over = arguments(module, op, 0).into_iter().chain(arguments(module, op, 1));
+                    self.hand_over([], [], over.map(|v| (v, Change::Over)));
                 }
                 ("scf.if", &[begin, then_end, middle, else_end, end]) => {
                     self.push(What::Node(begin));
                     self.body(op, 0, nodes);
-                    self.hand_over(module.results(op), yielded(module, module.entry_block(op, 0)));
+                    self.hand_over(module.results(op), yielded(module, module.entry_block(op, 0)), []);
                     self.push(What::Node(then_end));
                     self.push(What::Node(middle));
                     self.body(op, 1, nodes);
-                    self.hand_over(module.results(op), yielded(module, module.entry_block(op, 1)));
+                    self.hand_over(module.results(op), yielded(module, module.entry_block(op, 1)), []);
                     self.push(What::Node(else_end));
                     self.push(What::Node(end));
                 }
@@ -236,8 +250,22 @@ impl Walk<'_> {
         }
     }
 
-    fn hand_over(&mut self, to: impl IntoIterator<Item = ValueId>, from: impl IntoIterator<Item = ValueId>) {
+    /// The values `to` take over from the values `from`; beside that integers change.
+    fn hand_over(
+        &mut self,
+        to: impl IntoIterator<Item = ValueId>,
+        from: impl IntoIterator<Item = ValueId>,
+        more: impl IntoIterator<Item = (ValueId, Change)>,
+    ) {
         let Some(module) = self.module else { return };
+        let both: Vec<(ValueId, ValueId)> = to.into_iter().zip(from).collect();
+        let changes = both.iter().map(|&(to, from)| (to, Change::Value(from))).chain(more);
+        let changes: Vec<_> = changes.filter(|&(to, _)| Extract::is_integer(module, to)).collect();
+        if !changes.is_empty() {
+            self.push(What::Changes(self.changes.len()));
+            self.changes.push(changes);
+        }
+        let (to, from): (Vec<ValueId>, Vec<ValueId>) = both.into_iter().unzip();
         let handover = Handover::new(module, to, from);
         if !handover.is_empty() {
             self.push(What::Handover(self.handovers.len()));
@@ -281,6 +309,7 @@ struct Maker<'a> {
     plan: &'a SyncPlan,
     target: &'a Target<'a>,
     builder: Builder,
+    extract: Extract<'a>,
     bystanders: HashMap<OpId, Range>,
     /// Phases of the operations that have some.
     calls: HashMap<OpId, Range>,
@@ -329,6 +358,7 @@ impl<'a> Maker<'a> {
             plan,
             target,
             builder,
+            extract: Extract::new(module),
             calls: kernel.calls.iter().map(|c| (c.op, c.phases)).collect(),
             bystanders: kernel.bystanders.iter().map(|b| (b.op, b.accesses)).collect(),
             memories: vec![None; kernel.regions.len()],
@@ -369,7 +399,7 @@ impl<'a> Maker<'a> {
         spans.into_iter().find(|s| s.start < s.end).unwrap_or_default()
     }
 
-    fn item(&mut self, what: What, handovers: &[Handover]) {
+    fn item(&mut self, what: What, handovers: &[Handover], changes: &[Vec<(ValueId, Change)>]) {
         match what {
             What::Handover(index) => {
                 let (Some(module), Some(carried)) = (self.module, self.carried) else { return };
@@ -383,12 +413,21 @@ impl<'a> Maker<'a> {
                 let arm = |index: usize| carried.bindings(module, self.target, &handovers[index]);
                 let [taken, other] = [arm(first), arm(first + 1)];
                 if !taken.is_empty() || !other.is_empty() {
+                    let guard = self.extract.expr(&mut self.builder, (0, module.operand(op, 0)));
+                    let guard = guard.map(|guard| self.extract.held(&mut self.builder, guard));
                     self.builder.origin = Origin { span: self.span(op), ..Default::default() };
                     self.builder.open_if();
+                    guard.into_iter().for_each(|guard| self.builder.guard(guard));
                     self.builder.bind(&taken);
                     self.builder.middle();
                     self.builder.bind(&other);
                     self.builder.close();
+                }
+            }
+            What::Changes(index) => {
+                let assign = self.extract.assign(&mut self.builder, 0, &changes[index]);
+                if !assign.is_empty() {
+                    self.builder.assign(assign);
                 }
             }
             What::Node(id) => self.node(id),
@@ -397,6 +436,14 @@ impl<'a> Maker<'a> {
                 let span = self.span(self.kernel.node(begin).op);
                 self.builder.origin = Origin { node: begin, span, ..Default::default() };
                 self.builder.test();
+                let op = self.kernel.node(begin).op;
+                let block = self.module.and_then(|m| m.entry_block(op, 0).get());
+                let last = block.and_then(|block| self.module?.block_ops(block).last().copied());
+                let condition = last.filter(|_| self.module.is_some()).and_then(|last| {
+                    let condition = self.module?.operand(last, 0);
+                    self.extract.expr(&mut self.builder, (0, condition))
+                });
+                condition.into_iter().for_each(|condition| self.builder.guard(condition));
             }
         }
     }
@@ -418,8 +465,21 @@ impl<'a> Maker<'a> {
             node_kind::LOOP_BEGIN => {
                 let is_while = node.flags & node_flag::WHILE != 0 && self.module.is_some();
                 self.builder.open_loop(self.trips(node.op), is_while);
+                if let (Some(module), false) = (self.module, is_while)
+                    && let Some(&variable) = arguments(module, node.op, 0).first()
+                {
+                    let bound = module.operand(node.op, 1);
+                    let guard = self.extract.goes_on(&mut self.builder, (0, variable), (0, bound));
+                    guard.into_iter().for_each(|guard| self.builder.guard(guard));
+                }
             }
-            node_kind::IF_BEGIN => self.builder.open_if(),
+            node_kind::IF_BEGIN => {
+                let condition = self.module.map(|module| module.operand(node.op, 0));
+                let guard = condition.and_then(|c| self.extract.expr(&mut self.builder, (0, c)));
+                let guard = guard.map(|guard| self.extract.held(&mut self.builder, guard));
+                self.builder.open_if();
+                guard.into_iter().for_each(|guard| self.builder.guard(guard));
+            }
             node_kind::ELSE_BEGIN => self.builder.middle(),
             node_kind::LOOP_END | node_kind::IF_END => self.builder.close(),
             _ => {}
@@ -494,6 +554,37 @@ impl<'a> Maker<'a> {
         } else if reserved && !self.written {
             self.builder.fault(Fault::Reserved { key });
         }
+    }
+
+    /// A set or wait whose id is an expression: one of the flags that it can name.
+    fn computed_flag(&mut self, is_set: bool, src: PipeId, dst: PipeId, id: ExprId) {
+        let (count, conditions) = (self.target.event_ids(), self.builder.conditions());
+        let few = conditions.few_values(id, count as usize);
+        let ids: Vec<u32> = match &few {
+            Some(few) => few.iter().filter_map(|&id| u32::try_from(id).ok()).collect(),
+            None => (0..count).collect(),
+        };
+        // Of what nobody knows, not even whether it can have a value is known.
+        for term in conditions.terms_of(id) {
+            if let TermKind::Derived(from) = &mut conditions.terms[term].kind {
+                from.clear();
+            }
+        }
+        if few.is_none() {
+            self.builder.assume("a computed event id is one that the target has".into());
+        }
+        let Some((&last, others)) = ids.split_last() else {
+            self.builder.opaque();
+            return;
+        };
+        for &other in others {
+            let guard = Extract::is(&mut self.builder, id, other);
+            self.builder.open_choice(guard);
+            self.flag(is_set, src, dst, Some(other));
+            self.builder.middle();
+        }
+        self.flag(is_set, src, dst, Some(last));
+        others.iter().for_each(|_| self.builder.close());
     }
 
     fn barrier(&mut self, pipe: PipeId) {
@@ -571,7 +662,15 @@ impl<'a> Maker<'a> {
     fn written_flag(&mut self, is_set: bool, Flag { src, dst, id }: Flag) {
         let id = match id {
             FlagId::Known(id) => Some(id),
-            FlagId::Computed(value) => self.constant(value).and_then(|id| u32::try_from(id).ok()),
+            FlagId::Computed(value) => {
+                let known = self.constant(value);
+                let computed =
+                    if known.is_none() { self.extract.expr(&mut self.builder, (0, value)) } else { None };
+                if let Some(id) = computed {
+                    return self.computed_flag(is_set, src, dst, id);
+                }
+                known.and_then(|id| u32::try_from(id).ok())
+            }
             FlagId::Unknown => None,
         };
         self.flag(is_set, src, dst, id);

@@ -8,7 +8,11 @@
 //!
 //! What must hold: a path that is reported does hang. That none was found is a sample, not a proof.
 
+use std::collections::BTreeSet;
+
 use super::FlagModel;
+use super::drive::{self, Driven};
+use super::feasible::Assignment;
 use super::program::{KeyIndex, Program, Step, StepIndex};
 
 /// Paths, and steps on all of them together, that are executed at most.
@@ -25,22 +29,46 @@ pub(super) struct Hang {
     pub(super) path: Vec<StepIndex>,
     /// The steps that are stuck, the first of each pipe that is.
     pub(super) stuck: Vec<StepIndex>,
+    /// Values of terms with which it is gone.
+    pub(super) assignment: Assignment,
+    /// Whether values are in it that may never be together.
+    pub(super) may_be: bool,
 }
 
-/// The first path found on which the pipes come to rest with work left, and how many paths were executed.
-pub(super) fn hang(program: &Program, model: FlagModel) -> (Option<Hang>, usize) {
+/// The first path found on which the pipes come to rest with work left, and how many paths were executed. `shown` are
+/// assignments with which something is known to go wrong.
+pub(super) fn hang<'a>(
+    program: &Program,
+    model: FlagModel,
+    shown: impl Iterator<Item = &'a Assignment>,
+) -> (Option<Hang>, usize) {
     let late = if model == FlagModel::Lose { program.keys.len() } else { 0 };
     let mut found = None;
     let (mut paths, mut steps) = (0, 0);
-    let mut path = Vec::new();
-    walk(program, 0, &mut path, &mut Vec::new(), &mut |path| {
+    let mut visit = |path: &[StepIndex], assignment: &Assignment, may_be: bool| {
         paths += 1;
         steps += path.len() * (1 + late);
         let ways = std::iter::once(None).chain((0..late).map(Some));
         let stuck = ways.map(|late| execute(program, path, late)).find(|stuck| !stuck.is_empty());
-        found = stuck.map(|stuck| Hang { path: path.to_vec(), stuck });
+        let (path, assignment) = (path.to_vec(), assignment.clone());
+        found = stuck.map(|stuck| Hang { path, stuck, assignment, may_be });
         found.is_none() && paths < MAX_PATHS && steps < MAX_STEPS
-    });
+    };
+    if program.conditions.is_empty() {
+        let none = Assignment::new();
+        walk(program, 0, &mut Vec::new(), &mut Vec::new(), &mut |path| visit(path, &none, false));
+    } else {
+        let shown: BTreeSet<&Assignment> = shown.collect();
+        let samples = drive::samples(program, MAX_PATHS);
+        for assignment in shown.into_iter().cloned().chain(samples) {
+            let Some(Driven { path, assignment, may_be }) = drive::drive(program, &assignment) else {
+                continue;
+            };
+            if !visit(&path, &assignment, may_be) {
+                break;
+            }
+        }
+    }
     (found, paths)
 }
 

@@ -3,12 +3,15 @@
 //! What must hold: for each rule, all that the dataflow could not exclude and no search cleared is a finding, or counted.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
+use super::feasible::{Decision, Paths};
 use super::flow::{self, SlotKind, Slots, Suspect};
+use super::hang::{self, Hang};
 use super::path::{First, Path, Shape};
 use super::program::{self, Buffer, Fault, Program, Step, StepIndex, UNBOUND};
 use super::suspects::{self, Found};
-use super::{Finding, FlagModel, Grade, MAX_FINDINGS, Rule, address, balance, hang};
+use super::{Finding, FlagModel, Grade, MAX_FINDINGS, Rule, address, balance};
 
 /// All findings of a program, in no order.
 pub(super) struct Judged {
@@ -17,19 +20,23 @@ pub(super) struct Judged {
     pub(super) more: BTreeMap<Rule, usize>,
     /// The number of paths on which a deadlock was looked for, if that is all that is known.
     pub(super) sampled: Option<usize>,
+    /// Whether something holds only if no integer overflows.
+    pub(super) no_overflow: bool,
 }
 
 /// Looks for all that is wrong, with no more than `work` steps of search.
 pub(super) fn judge(program: &Program, model: FlagModel, work: usize) -> Judged {
     let slots = Slots::new(program);
     let flow = flow::flow(program, &slots);
-    let shape = Shape::new(program);
-    let mut judge =
-        Judge { program, slots, flow, shape, model, findings: faults(program), more: BTreeMap::new() };
+    let shape = Rc::new(Shape::new(program));
+    let paths = Paths::new(program, shape.clone());
+    let (findings, more) = (faults(program), BTreeMap::new());
+    let mut judge = Judge { program, slots, flow, shape, paths, model, findings, more };
     judge.suspects(work);
     judge.imbalances();
     let sampled = judge.deadlock();
-    Judged { findings: judge.findings, more: judge.more, sampled }
+    let no_overflow = judge.paths.overflow.get();
+    Judged { findings: judge.findings, more: judge.more, sampled, no_overflow }
 }
 
 /// Statements that name what the machine does not have.
@@ -72,7 +79,7 @@ pub(super) fn faults(p: &Program) -> Vec<Finding> {
             }
         };
         let (second, memory, path) = (step, None, Some(Path::default()));
-        Finding { rule, grade, first: None, later: 0, second, key, memory, detail, path }
+        Finding { rule, grade, first: None, later: 0, second, key, memory, detail, path, may_be: false }
     };
     p.faults.iter().map(finding).collect()
 }
@@ -81,7 +88,8 @@ struct Judge<'a> {
     program: &'a Program,
     slots: Slots,
     flow: flow::Flow,
-    shape: Shape,
+    shape: Rc<Shape>,
+    paths: Paths<'a>,
     model: FlagModel,
     findings: Vec<Finding>,
     more: BTreeMap<Rule, usize>,
@@ -91,7 +99,15 @@ impl Judge<'_> {
     /// What the dataflow could not exclude, as far as it happens on a path.
     fn suspects(&mut self, work: usize) {
         let exit = self.program.steps.len() - 1;
-        let all = suspects::look_for(self.program, &self.shape, &self.slots, &self.flow, MAX_FINDINGS, work);
+        let all = suspects::look_for(
+            self.program,
+            &self.shape,
+            &self.slots,
+            &mut self.flow,
+            &self.paths,
+            MAX_FINDINGS,
+            work,
+        );
         for (suspect, slot, found) in all {
             let (second, key) = match suspect {
                 Suspect::Conflict { step, .. } | Suspect::Early { step, .. } => (step, None),
@@ -154,8 +170,9 @@ impl Judge<'_> {
             _ => false,
         };
         let mut buffers = vec![UNBOUND; program.carried];
+        let may_be = matches!(found, Found::MayBe(_));
         let (path, first) = match found {
-            Found::On(path) => {
+            Found::On(path) | Found::MayBe(path) => {
                 let first = path.last(program, &mut buffers, is_first);
                 (Some(path), first)
             }
@@ -197,15 +214,28 @@ impl Judge<'_> {
             // What a signal that goes with a pipe announces, only its author knows.
             Rule::EarlyPublish if program.pipe_of(second) != program.scalar => Grade::Warning,
             _ if assumed || path.is_none() => Grade::Warning,
+            _ if may_be => self.doubtful(),
             _ => Grade::Error,
         };
         let key = key.map(|k| program.keys[k]);
         let (first, later) = first.map_or((None, 0), |f| (Some(f.step), f.later));
-        self.findings.push(Finding { rule, grade, first, later, second, key, memory, detail, path });
+        self.findings.push(Finding { rule, grade, first, later, second, key, memory, detail, path, may_be });
+    }
+
+    /// How bad it is what happens on a path of which nobody knows whether it exists: a pipeline must do without, who
+    /// writes flags by hand may know better.
+    fn doubtful(&self) -> Grade {
+        let is_planned = |step: &Step| matches!(step, Step::Set(_) | Step::Wait(_) | Step::Barrier(Some(_)));
+        let steps = self.program.steps.iter().zip(&self.program.origins);
+        let mut planned = steps.filter(|(step, origin)| is_planned(step) && origin.group.is_some());
+        if planned.next().is_some() { Grade::Error } else { Grade::Warning }
     }
 
     fn imbalances(&mut self) {
+        let mut doubtful = None;
+        let mut is_known = false;
         for found in balance::unbalanced(self.program) {
+            let Some((path, may_be)) = self.way_to_imbalance(found.construct, found.key) else { continue };
             let net = found.net.map(|n| n.map_or("a varying number of".into(), |n| format!("{n:+}")));
             let is_loop = matches!(self.program.steps[found.construct], Step::LoopBegin { .. });
             let detail = if is_loop {
@@ -214,19 +244,44 @@ impl Judge<'_> {
                 format!("the then part changes it by {} tokens, the else part by {}", net[0], net[1])
             };
             let key = Some(self.program.keys[found.key]);
-            let path = Some(self.shape.path_to(self.program, found.construct));
-            let (rule, grade) = (Rule::UnbalancedPath, Grade::Error);
-            self.findings.push(Finding {
-                rule,
-                grade,
-                first: None,
-                later: 0,
-                second: found.construct,
-                key,
-                memory: None,
-                detail,
-                path,
-            });
+            let (rule, second) = (Rule::UnbalancedPath, found.construct);
+            let grade = if may_be { self.doubtful() } else { Grade::Error };
+            let (first, later, memory, path) = (None, 0, None, Some(path));
+            let finding = Finding { rule, grade, first, later, second, key, memory, detail, path, may_be };
+            if may_be {
+                doubtful.get_or_insert(finding);
+            } else {
+                is_known = true;
+                self.findings.push(finding);
+            }
+        }
+        // Where it is known what goes wrong, what may be tells nothing.
+        self.findings.extend(doubtful.filter(|_| !is_known));
+    }
+
+    /// A path to a construct that changes a flag differently, and whether it is in doubt. None if it makes no difference:
+    /// conditions see to it that sets and waits fit on every path that exists.
+    fn way_to_imbalance(&self, construct: StepIndex, key: usize) -> Option<(Path, bool)> {
+        let path = self.shape.path_to(self.program, construct);
+        if self.program.conditions.is_empty() {
+            return Some((path, false));
+        }
+        let key = self.program.keys[key];
+        let protocol = [Rule::DoubleSet, Rule::WaitBeforeSet, Rule::UndrainedFlag, Rule::HiddenFlag];
+        let is_broken = |f: &&Finding| f.key == Some(key) && protocol.contains(&f.rule);
+        let broken: Vec<&Finding> = self.findings.iter().filter(is_broken).collect();
+        if broken.is_empty() {
+            return None;
+        }
+        // Better one on which it does make a difference.
+        let known = broken.iter().filter(|f| !f.may_be).filter_map(|f| f.path.as_ref());
+        let known: Vec<&Path> = known.collect();
+        if let Some(path) = known.iter().find(|path| path.telling_steps().any(|step| step == construct)) {
+            return Some((Path::clone(path), false));
+        }
+        match self.paths.decide(&path) {
+            Decision::Exists(assignment) if !known.is_empty() => Some((Path { assignment, ..path }, false)),
+            _ => Some((path, true)),
         }
     }
 
@@ -248,7 +303,8 @@ impl Judge<'_> {
         if !breaks(&protocol) {
             return None;
         }
-        let (hang, paths) = hang::hang(self.program, self.model);
+        let shown = self.findings.iter().filter_map(|f| f.path.as_ref()).map(|path| &path.assignment);
+        let (hang, paths) = hang::hang(self.program, self.model, shown);
         let Some(hang) = hang else { return Some(paths) };
         let program = self.program;
         let names: Vec<String> = hang
@@ -275,9 +331,11 @@ impl Judge<'_> {
             _ => None,
         };
         let first = hang.stuck.get(1).copied();
-        let (rule, grade, path) = (Rule::Deadlock, Grade::Error, Some(Path::of(&hang.path)));
-        let later = 0;
-        self.findings.push(Finding { rule, grade, first, later, second, key, memory: None, detail, path });
+        let Hang { may_be, assignment, .. } = hang;
+        let grade = if may_be { self.doubtful() } else { Grade::Error };
+        let (rule, path) = (Rule::Deadlock, Some(Path { assignment, ..Path::of(&hang.path) }));
+        let (later, memory) = (0, None);
+        self.findings.push(Finding { rule, grade, first, later, second, key, memory, detail, path, may_be });
         None
     }
 }

@@ -6,21 +6,29 @@
 //! how a pass chose a flag, and no code is shared with one.
 
 pub mod address;
+mod arithmetic;
 mod balance;
 pub mod build;
 mod calls;
 mod carried;
+pub mod conditions;
+mod drive;
+mod extract;
+mod feasible;
 mod flow;
+mod guarded;
 mod hang;
 mod judge;
 mod machine;
 pub mod memory;
 pub mod path;
 pub mod program;
+mod reason;
 pub mod report;
 mod search;
 mod suspects;
 mod witness;
+mod zone;
 
 use std::collections::BTreeMap;
 
@@ -28,7 +36,7 @@ use judge::{Judged, judge};
 pub use path::COUNTED_TRIPS;
 use path::Path;
 use program::{Key, Program, StepIndex};
-pub use witness::{Location, Render};
+pub use witness::{Location, Render, Value};
 
 /// What can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -210,6 +218,8 @@ pub struct Finding {
     /// A shortest path on which it happens, which ends with `second`. Empty for what holds on every path; none if it
     /// was not decided whether there is one.
     pub path: Option<Path>,
+    /// Whether it is not known if that path exists: it depends on values that were not worked out.
+    pub may_be: bool,
 }
 
 /// What is known of a rule in a function.
@@ -236,6 +246,8 @@ pub struct Judgement {
     pub more: BTreeMap<Rule, usize>,
     /// For each rule what is known.
     pub verdicts: Vec<(Rule, Verdict)>,
+    /// What is taken for granted: what the program does not say, and what the judgement relies on beside it.
+    pub assumptions: Vec<String>,
 }
 
 impl Judgement {
@@ -253,6 +265,9 @@ impl Judgement {
 /// Findings of one rule and grade in a function that are told; beyond that they are counted.
 const MAX_FINDINGS: usize = 50;
 
+/// What comparisons of integers rely on where their bounds are not known.
+const NO_OVERFLOW: &str = "integers in conditions do not overflow, nor do casts cut them off";
+
 /// Judges a program.
 pub fn verify(program: &Program, model: FlagModel) -> Judgement {
     verify_within(program, model, suspects::work(program))
@@ -268,7 +283,9 @@ pub fn fatal(program: &Program) -> Vec<Finding> {
 
 /// Judges a program with no more than `work` steps of search.
 fn verify_within(program: &Program, model: FlagModel, work: usize) -> Judgement {
-    let Judged { mut findings, mut more, sampled } = judge(program, model, work);
+    let Judged { mut findings, mut more, sampled, no_overflow } = judge(program, model, work);
+    let mut assumptions: Vec<String> = program.all_assumptions().into_iter().map(str::to_owned).collect();
+    assumptions.extend(no_overflow.then(|| NO_OVERFLOW.to_owned()));
     findings.sort_by_key(|f| (f.second, f.rule, f.first, f.key, std::cmp::Reverse(f.grade), f.memory));
     // Several accesses of one pair of statements are one finding; several addresses are not.
     let same = |f: &Finding| {
@@ -279,10 +296,10 @@ fn verify_within(program: &Program, model: FlagModel, work: usize) -> Judgement 
     let verdicts = Rule::ALL.map(|rule| {
         let mut of_rule = findings.iter().filter(|f| f.rule == rule).peekable();
         let verdict = if of_rule.peek().is_some() {
-            if of_rule.any(|f| f.path.is_some()) { Verdict::Broken } else { Verdict::Undecided }
+            if of_rule.any(|f| f.path.is_some() && !f.may_be) { Verdict::Broken } else { Verdict::Undecided }
         } else if let (Rule::Deadlock, Some(paths)) = (rule, sampled) {
             Verdict::Sampled(paths)
-        } else if !program.is_assumed(rule) {
+        } else if !program.is_assumed(rule) && !no_overflow {
             Verdict::Proved
         } else {
             Verdict::Assumed
@@ -299,7 +316,7 @@ fn verify_within(program: &Program, model: FlagModel, work: usize) -> Judgement 
         }
         *told <= MAX_FINDINGS
     });
-    Judgement { findings, more, verdicts: verdicts.to_vec() }
+    Judgement { findings, more, verdicts: verdicts.to_vec(), assumptions }
 }
 
 #[cfg(test)]

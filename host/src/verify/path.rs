@@ -3,6 +3,9 @@
 //! `Shape` knows the nesting of a program, and for each of its parts the shortest way through. What must hold: the
 //! steps of a path follow each other as the program allows, and begin at its start.
 
+use std::collections::BTreeMap;
+
+use super::conditions::TermId;
 use super::program::{Buffer, Program, Step, StepIndex};
 
 /// Trips up to which a known number of trips is counted exactly.
@@ -12,6 +15,8 @@ pub const COUNTED_TRIPS: u8 = 4;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Path {
     pub(super) pieces: Vec<Piece>,
+    /// Values of terms with which it is gone: of each the first, and one for each time that it got another.
+    pub(super) assignment: BTreeMap<TermId, Vec<i64>>,
 }
 
 /// A statement on a path.
@@ -42,7 +47,13 @@ impl Path {
                 _ => pieces.push(Piece::Run { from: step, to: step + 1 }),
             }
         }
-        Self { pieces }
+        Self { pieces, ..Self::default() }
+    }
+
+    /// Values of terms with which the path is gone: of each the first one, and one for each time that it gets another.
+    /// Of terms that are not named any value will do.
+    pub fn assignment(&self) -> &BTreeMap<TermId, Vec<i64>> {
+        &self.assignment
     }
 
     /// All steps.
@@ -192,7 +203,7 @@ impl Shape {
                 _ => {}
             }
         }
-        Path { pieces }
+        Path { pieces, ..Path::default() }
     }
 
     /// Fills in distances of `from..to`, a part, and of its end. Their length.

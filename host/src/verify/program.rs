@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use pipewright_abi::{GroupId, NodeId, TextRange};
 
 use super::address::{Bounds, Misplaced};
+use super::conditions::{Assign, Conditions, ExprId, Term, TermId};
 pub use super::machine::Core;
 use super::memory::Memory;
 
@@ -47,6 +48,8 @@ pub struct Program {
     pub bindings: Vec<Binding>,
     /// The steps.
     pub steps: Vec<Step>,
+    /// What decides which way branches and loops go.
+    pub conditions: Conditions,
     /// For each step where it comes from.
     pub origins: Vec<Origin>,
     /// For each step the number of the call that it is within; 0 for none.
@@ -228,6 +231,8 @@ pub enum Step {
         /// Number of bindings.
         count: usize,
     },
+    /// Terms of the conditions change: an assignment of [`Program::conditions`].
+    Assign(usize),
     /// Has no effect that can be relied on (a flag whose id is not known).
     Opaque,
     /// The function returns.
@@ -557,10 +562,53 @@ impl Builder {
         }
     }
 
+    /// The condition of the newest step, the begin of a branch or the test of a loop.
+    pub fn guard(&mut self, guard: ExprId) {
+        let step = self.program.steps.len().saturating_sub(1);
+        self.program.conditions.set_guard(step, guard);
+    }
+
+    /// Changes terms.
+    pub fn assign(&mut self, assign: Assign) -> StepIndex {
+        self.program.conditions.assigns.push(assign);
+        self.push(Step::Assign(self.program.conditions.assigns.len() - 1))
+    }
+
+    /// A new term that gets a value of its own with each trip of the innermost of the first `loops` open loops.
+    pub fn term(&mut self, term: Term, loops: usize) -> TermId {
+        let term = self.program.conditions.term(term);
+        let begins = self.open.iter().filter_map(|open| match open {
+            Open::Loop { begin, .. } => Some(*begin),
+            Open::If { .. } => None,
+        });
+        if let Some(begin) = begins.take(loops).last() {
+            self.program.conditions.add_fresh(begin, term);
+        }
+        term
+    }
+
+    /// Number of loops that are open.
+    pub fn loops(&self) -> usize {
+        self.open.iter().filter(|open| matches!(open, Open::Loop { .. })).count()
+    }
+
+    /// What decides ways, to add expressions to.
+    pub fn conditions(&mut self) -> &mut Conditions {
+        &mut self.program.conditions
+    }
+
     /// Opens a branch.
     pub fn open_if(&mut self) {
         let begin = self.push(Step::IfBegin { middle: 0, end: 0 });
         self.open.push(Open::If { begin, middle: None });
+    }
+
+    /// Opens a branch that is a choice within one operation.
+    pub fn open_choice(&mut self, guard: ExprId) {
+        self.open_if();
+        self.guard(guard);
+        let begin = self.program.steps.len() - 1;
+        self.program.conditions.within.insert(begin);
     }
 
     /// Starts the else part of the innermost branch.

@@ -3,10 +3,14 @@
 //! What must hold: a field's meaning never changes within a version of the schema, fields are only added, and equal
 //! judgements give equal bytes.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::path::Path;
 use super::program::{Program, StepIndex};
+use super::witness::Value as Assigned;
 use super::{Finding, Grade, Judgement, Render, Rule, Verdict};
 
 /// Version of the JSON schema.
@@ -27,7 +31,7 @@ pub struct Judged {
 struct JsonFunction<'a> {
     name: &'a str,
     verdicts: Vec<JsonVerdict>,
-    assumptions: Vec<&'a str>,
+    assumptions: &'a [String],
     findings: Vec<JsonFinding>,
 }
 
@@ -91,6 +95,9 @@ struct JsonFlag {
 
 #[derive(Serialize)]
 struct JsonPath {
+    /// False if it is not known whether the path exists.
+    exists: bool,
+    assignment: BTreeMap<String, Value>,
     choices: Vec<String>,
     events: Vec<String>,
 }
@@ -123,7 +130,7 @@ fn function<'a>(program: &'a Program, judgement: &'a Judgement, source: &str) ->
     JsonFunction {
         name: &program.name,
         verdicts: verdicts.collect(),
-        assumptions: program.all_assumptions(),
+        assumptions: &judgement.assumptions,
         findings: judgement.findings.iter().map(|f| finding(render, f)).collect(),
     }
 }
@@ -142,13 +149,33 @@ fn finding(render: Render<'_>, f: &Finding) -> JsonFinding {
             id: k.id,
         }),
         memory: f.memory.map(|m| m.map(|m| program.memory_names[m].clone())),
-        context: program.context(f.second).into_iter().map(|step| statement(render, step)).collect(),
-        path: f
-            .path
-            .as_ref()
-            .map(|path| JsonPath { choices: render.choices(path), events: render.events(f) }),
+        context: program
+            .context(f.second)
+            .into_iter()
+            .filter(|step| !program.conditions.within.contains(step))
+            .map(|step| statement(render, step))
+            .collect(),
+        path: f.path.as_ref().map(|path| JsonPath {
+            exists: !f.may_be,
+            assignment: assignment(render, path),
+            choices: render.choices(path),
+            events: render.events(f),
+        }),
         help: render.help(f),
     }
+}
+
+/// The values of names: one, or several one after the other.
+fn assignment(render: Render<'_>, path: &Path) -> BTreeMap<String, Value> {
+    let value = |value: &Assigned| match value {
+        Assigned::Truth(value) => json!(value),
+        Assigned::Number(value) => json!(value),
+    };
+    let all = render.assignment(path).into_iter().map(|(name, values)| match &values[..] {
+        [only] => (name, value(only)),
+        _ => (name, values.iter().map(value).collect()),
+    });
+    all.collect()
 }
 
 fn statement(render: Render<'_>, step: StepIndex) -> JsonStatement {
@@ -219,6 +246,10 @@ fn sarif_result(render: Render<'_>, f: &Finding, uri: &str) -> Value {
     let choices = f.path.as_ref().map(|p| render.choices(p)).unwrap_or_default();
     if !choices.is_empty() {
         text = format!("{text} Path: {}.", choices.join("; "));
+    }
+    let values = f.path.as_ref().filter(|_| !f.may_be).map(|p| render.assigned(p)).unwrap_or_default();
+    if !values.is_empty() {
+        text = format!("{text} With {values}.");
     }
     json!({
         "ruleId": f.rule.name(),

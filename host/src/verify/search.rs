@@ -6,8 +6,9 @@
 //! are around it, and steps that no state cares for are leapt over: the work is that of the stretches in which the
 //! past matters, times the few states that there are.
 //!
-//! What must hold: a path takes any arm of a branch, and any number of trips that the loop's bounds allow (numbers
-//! above [`COUNTED_TRIPS`] are not told apart). So what is hit can happen, and what is not hit cannot.
+//! What must hold: as far as the property does not object, a path takes any arm of a branch, and any number of trips
+//! that the loop's bounds allow (numbers above [`COUNTED_TRIPS`] are not told apart). So what is hit can happen, and
+//! what is not hit cannot.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -18,6 +19,9 @@ use rustc_hash::FxHashMap as HashMap;
 
 use super::path::{COUNTED_TRIPS, Path, Piece, Shape};
 use super::program::{Program, Step, StepIndex, Trips};
+
+/// What it costs to work out what a decision tells, in steps.
+const DECISION: usize = 8;
 
 /// What matters of the past, and what is looked for.
 pub(super) trait Property {
@@ -36,6 +40,22 @@ pub(super) trait Property {
         false
     }
 
+    /// Whether the state has to do with which way branches and loops go.
+    fn decides(&self) -> bool {
+        false
+    }
+
+    /// The states of paths that take the then part of the branch that begins at a step, or one more trip of the loop
+    /// whose test it is; or that do not.
+    fn decide(&self, _at: StepIndex, _taken: bool, state: &Self::State) -> Vec<Self::State> {
+        vec![state.clone()]
+    }
+
+    /// The state in which a loop that ends at a step goes round.
+    fn turn(&self, _at: StepIndex, state: &Self::State) -> Self::State {
+        state.clone()
+    }
+
     /// Whether whatever `other` hits is hit by `state` as well.
     fn covers(&self, state: &Self::State, other: &Self::State) -> bool {
         state == other
@@ -49,13 +69,13 @@ pub(super) struct Outcome<S> {
     pub(super) hit: bool,
     /// The path is of interest behind the step, in the state as it is now.
     pub(super) on: bool,
-    /// It may also be in this state.
-    pub(super) or: Option<S>,
+    /// It may also be in these states.
+    pub(super) or: Vec<S>,
 }
 
 impl<S> Outcome<S> {
     /// The path goes on.
-    pub(super) const ON: Self = Self { hit: false, on: true, or: None };
+    pub(super) const ON: Self = Self { hit: false, on: true, or: Vec::new() };
 }
 
 /// What a walk found.
@@ -193,7 +213,7 @@ impl<P: Property> Walker<'_, P> {
             if hit && offer(found, at, thread.cost, self.links.len() as Link) {
                 self.links.push((thread.link, Part::Piece(Piece::Run { from: thread.run, to: at + 1 })));
             }
-            if let Some(state) = or {
+            for state in or {
                 let mut other = Thread { state, ..thread.clone() };
                 if was_idle {
                     other.link = self.idled(thread, at);
@@ -236,7 +256,8 @@ impl<P: Property> Walker<'_, P> {
             thread.link = self.link(thread.link, Part::Piece(Piece::Run { from: begin, to: begin + 1 }));
             thread.cost += 1;
         }
-        let mut other = threads.clone();
+        let mut other = self.decided(begin, false, threads.clone());
+        let threads = self.decided(begin, true, threads);
         other.iter_mut().for_each(|thread| thread.run = middle + 1);
         let mut all = self.range(begin + 1, middle, threads, found);
         for thread in &mut all {
@@ -251,6 +272,24 @@ impl<P: Property> Walker<'_, P> {
         self.rest(idle, begin, end + 1, &mut all);
         self.thin_out(&mut all);
         all
+    }
+
+    /// The threads that go this way.
+    fn decided(
+        &mut self,
+        at: StepIndex,
+        taken: bool,
+        threads: Vec<Thread<P::State>>,
+    ) -> Vec<Thread<P::State>> {
+        if !self.property.decides() {
+            return threads;
+        }
+        self.work = self.work.saturating_sub(DECISION * threads.len());
+        let ways = |thread: Thread<P::State>| {
+            let states = self.property.decide(at, taken, &thread.state).into_iter();
+            states.map(move |state| Thread { state, ..thread.clone() })
+        };
+        threads.into_iter().flat_map(ways).collect()
     }
 
     fn idle(&self, threads: &[Thread<P::State>]) -> Option<Thread<P::State>> {
@@ -326,24 +365,28 @@ impl<P: Property> Walker<'_, P> {
             let many = trip >= COUNTED_TRIPS;
             let link = self.link(link, Part::Piece(Piece::Run { from: test, to: test + 1 }));
             let cost = cost + 1;
+            let here = Thread { state, cost, link, run: end + 1 };
             if many || u64::from(trip) >= trips.min {
-                threads.push(Thread { state: state.clone(), cost, link, run: end + 1 });
+                threads.append(&mut self.decided(test, false, vec![here.clone()]));
             }
             if trips.max.is_some_and(|max| u64::from(trip) >= max) || self.work == 0 {
                 continue;
             }
             let after = if counted { (trip + 1).min(COUNTED_TRIPS) } else { 0 };
-            let tail = self.part(test + 1, end, &state);
-            self.splice(cost, link, &tail.found, &mut found);
-            for (state, tail_cost, tail_link) in &tail.ends {
-                let link = self.link(link, Part::Splice(*tail_link));
-                let link = self.link(link, Part::Piece(Piece::Run { from: end, to: end + 1 }));
-                let cost = cost + tail_cost + 1;
-                let head = self.part(begin + 1, test, state);
-                self.splice(cost, link, &head.found, &mut found);
-                for (state, head_cost, head_link) in &head.ends {
-                    let link = self.link(link, Part::Splice(*head_link));
-                    tests.reach(after, state, cost + head_cost, link);
+            for Thread { state, .. } in self.decided(test, true, vec![here]) {
+                let tail = self.part(test + 1, end, &state);
+                self.splice(cost, link, &tail.found, &mut found);
+                for (state, tail_cost, tail_link) in &tail.ends {
+                    let link = self.link(link, Part::Splice(*tail_link));
+                    let link = self.link(link, Part::Piece(Piece::Run { from: end, to: end + 1 }));
+                    let cost = cost + tail_cost + 1;
+                    let state = self.property.turn(end, state);
+                    let head = self.part(begin + 1, test, &state);
+                    self.splice(cost, link, &head.found, &mut found);
+                    for (state, head_cost, head_link) in &head.ends {
+                        let link = self.link(link, Part::Splice(*head_link));
+                        tests.reach(after, state, cost + head_cost, link);
+                    }
                 }
             }
         }
@@ -419,7 +462,7 @@ impl<P: Property> Walker<'_, P> {
             }
         }
         pieces.reverse();
-        Path { pieces }
+        Path { pieces, ..Path::default() }
     }
 }
 

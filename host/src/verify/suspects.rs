@@ -4,9 +4,12 @@
 //! the answer is a shortest path on which it happens, or that it happens on none, or that the walk was given up.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::conditions::TermId;
+use super::feasible::{Decision, Paths};
 use super::flow::{Flow, Slot, SlotKind, Slots, Suspect, conflict};
+use super::guarded::{Followed, Guarded};
 use super::path::{Path, Shape};
 use super::program::{Buffer, Pipe, Program, Source, Step, StepIndex, UNBOUND};
 use super::search::{Hits, Outcome, Property, walk};
@@ -18,10 +21,12 @@ pub(super) fn work(program: &Program) -> usize {
 }
 
 /// Where suspects were looked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Found {
     /// It happens on this path, whose last step is the one it happens at.
     On(Path),
+    /// It happens on this path, if that exists.
+    MayBe(Path),
     /// It happens on some path. So do many of its kind before it.
     Somewhere,
     /// Not known.
@@ -44,9 +49,10 @@ pub(super) fn look_for(
     program: &Program,
     shape: &Shape,
     slots: &Slots,
-    flow: &Flow,
+    flow: &mut Flow,
+    paths: &Paths<'_>,
     shown: usize,
-    mut work: usize,
+    work: usize,
 ) -> Vec<(Suspect, Option<usize>, Found)> {
     let exit = program.steps.len() - 1;
     let mut subjects: BTreeMap<Subject, Vec<(StepIndex, Suspect)>> = BTreeMap::new();
@@ -73,40 +79,175 @@ pub(super) fn look_for(
             subjects.entry(subject).or_default().push((step, suspect));
         }
     }
-    let of_key = steps_of_keys(program);
-    let mut all = Vec::new();
     let is_bind = |&at: &StepIndex| matches!(program.steps[at], Step::Bind { .. });
-    let binds: Vec<StepIndex> = (0..program.steps.len()).filter(is_bind).collect();
-    for (subject, mut suspects) in subjects {
-        suspects.sort_unstable();
-        let targets: Vec<StepIndex> = suspects.iter().map(|&(step, _)| step).collect();
-        let slot = match subject {
-            Subject::Slot(slot) | Subject::Inside(slot, _) => Some(slot),
-            Subject::Key(_) => None,
-        };
-        let hits = match subject {
-            _ if work == 0 => Hits { gave_up: true, ..Hits::default() },
-            Subject::Slot(slot) | Subject::Inside(slot, _) => {
-                let pending = Pending::new(program, shape, slots, flow, slot, &targets, &binds);
-                let start = pending.start();
-                walk(program, shape, &pending, start, &mut work, usize::MAX)
-            }
-            Subject::Key(key) => {
-                let tokens = Tokens { program, shape, steps: &of_key[key], targets: &targets };
-                walk(program, shape, &tokens, 0, &mut work, shown)
-            }
-        };
-        for (step, suspect) in suspects {
-            let found = match hits.paths.get(&step) {
-                Some(Some(path)) => Found::On(path.clone()),
-                Some(None) => Found::Somewhere,
-                None if hits.gave_up => Found::Undecided,
-                None => continue,
+    let search = Search {
+        program,
+        shape,
+        slots,
+        paths,
+        of_key: steps_of_keys(program),
+        binds: (0..program.steps.len()).filter(is_bind).collect(),
+        // Where conditions can clear a suspect each needs a path that exists.
+        shown: if program.conditions.is_empty() { shown } else { usize::MAX },
+    };
+    let mut work = [work, FOLLOWING.0 + FOLLOWING.1 * program.steps.len()];
+    let mut all = Vec::new();
+    // What is known of flags decides what a wait orders.
+    let (keys, others): (Vec<_>, Vec<_>) =
+        subjects.into_iter().partition(|(s, _)| matches!(s, Subject::Key(_)));
+    for (is_key, part) in [(true, keys), (false, others)] {
+        let mut broken = vec![false; program.keys.len()];
+        for (subject, mut suspects) in part {
+            suspects.sort_unstable();
+            let targets: Vec<StepIndex> = suspects.iter().map(|&(step, _)| step).collect();
+            let answers = search.answers(subject, flow, targets, &mut work);
+            let slot = match subject {
+                Subject::Slot(slot) | Subject::Inside(slot, _) => Some(slot),
+                Subject::Key(_) => None,
             };
-            all.push((suspect, slot, found));
+            for (step, suspect) in suspects {
+                let found = answers.get(&step).cloned();
+                if let (Suspect::DoubleSet { .. } | Suspect::EarlyWait { .. }, Some(key)) =
+                    (suspect, program.key_of(step))
+                {
+                    flow.in_protocol[step] = found.is_none();
+                    broken[key] |= found.is_some();
+                }
+                all.extend(found.map(|found| (suspect, slot, found)));
+            }
+        }
+        if is_key {
+            for (at, step) in program.steps.iter().enumerate() {
+                if let Step::Set(key) = *step {
+                    flow.clear[at] |= !broken[key];
+                }
+            }
         }
     }
     all
+}
+
+/// What all searches of one program share.
+struct Search<'a> {
+    program: &'a Program,
+    shape: &'a Shape,
+    slots: &'a Slots,
+    paths: &'a Paths<'a>,
+    of_key: Vec<Vec<StepIndex>>,
+    /// Steps that change what carried tiles stand for.
+    binds: Vec<StepIndex>,
+    shown: usize,
+}
+
+/// Steps of all searches of one program that follow terms: so many, and so many times its own steps.
+const FOLLOWING: (usize, usize) = (1_000_000, 100);
+
+/// Searches for one subject, each of which leaves out more paths that cannot be.
+const MAX_ROUNDS: usize = 40;
+
+impl Search<'_> {
+    /// What is known of the suspects at these steps; nothing of one that happens on no path.
+    fn answers(
+        &self,
+        subject: Subject,
+        flow: &Flow,
+        targets: Vec<StepIndex>,
+        [work, following]: &mut [usize; 2],
+    ) -> BTreeMap<StepIndex, Found> {
+        let mut answers = BTreeMap::new();
+        // Paths that were refuted last, each for the step that it leads to.
+        let mut refuted: BTreeMap<StepIndex, Path> = BTreeMap::new();
+        // Steps that are still looked at, with the terms that are followed for them.
+        let mut open: Vec<(BTreeSet<TermId>, Vec<StepIndex>)> = vec![(BTreeSet::new(), targets)];
+        let mut rounds = 0;
+        while let Some((terms, targets)) = open.pop() {
+            rounds += 1;
+            let work = if terms.is_empty() { &mut *work } else { &mut *following };
+            let hits = self.round(subject, flow, &terms, &targets, work);
+            let hits = hits.unwrap_or(Hits { gave_up: true, ..Hits::default() });
+            let mut left: BTreeMap<BTreeSet<TermId>, Vec<StepIndex>> = BTreeMap::new();
+            for target in targets {
+                let answer = match hits.paths.get(&target) {
+                    Some(Some(path)) => match self.paths.decide(path) {
+                        Decision::Exists(assignment) => Some(Found::On(Path { assignment, ..path.clone() })),
+                        Decision::Refuted(more) | Decision::Follow(more)
+                            if rounds < MAX_ROUNDS && more.iter().any(|term| !terms.contains(term)) =>
+                        {
+                            *following = following.saturating_sub(path.pieces.len());
+                            refuted.insert(target, path.clone());
+                            let more: BTreeSet<TermId> =
+                                more.into_iter().filter(|t| !terms.contains(t)).collect();
+                            left.entry(more).or_default().push(target);
+                            None
+                        }
+                        _ => Some(Found::MayBe(path.clone())),
+                    },
+                    Some(None) => Some(Found::Somewhere),
+                    None if hits.gave_up => {
+                        Some(refuted.remove(&target).map_or(Found::Undecided, Found::MayBe))
+                    }
+                    None => None,
+                };
+                answers.extend(answer.map(|answer| (target, answer)));
+            }
+            if left.is_empty() {
+                continue;
+            }
+            // All at once if that is not too much.
+            let every: BTreeSet<TermId> = left.keys().flatten().chain(&terms).copied().collect();
+            let fits =
+                Followed::new(self.program, self.shape, &Vec::from_iter(every.iter().copied())).is_some();
+            if fits {
+                let mut targets: Vec<StepIndex> = left.into_values().flatten().collect();
+                targets.sort_unstable();
+                open.push((every, targets));
+            } else {
+                open.extend(left.into_iter().map(|(more, targets)| (&terms | &more, targets)));
+            }
+        }
+        answers
+    }
+
+    /// One search; none if it cannot be made.
+    fn round(
+        &self,
+        subject: Subject,
+        flow: &Flow,
+        terms: &BTreeSet<TermId>,
+        targets: &[StepIndex],
+        work: &mut usize,
+    ) -> Option<Hits> {
+        if *work == 0 {
+            return None;
+        }
+        let Self { program, shape, slots, .. } = *self;
+        let followed = if terms.is_empty() {
+            None
+        } else {
+            Some(Followed::new(program, shape, &Vec::from_iter(terms.iter().copied()))?)
+        };
+        let followed = followed.as_ref();
+        let hits = match subject {
+            Subject::Slot(slot) | Subject::Inside(slot, _) => {
+                let inner = Pending::new(program, shape, slots, flow, slot, targets, &self.binds);
+                let start = inner.start();
+                let guarded = Guarded { inner, followed, shape, last: targets.last().copied().unwrap_or(0) };
+                let start = guarded.start(start);
+                walk(program, shape, &guarded, start, work, usize::MAX)
+            }
+            Subject::Key(key) => {
+                let inner = Tokens { program, shape, steps: &self.of_key[key], targets };
+                let guarded = Guarded { inner, followed, shape, last: targets.last().copied().unwrap_or(0) };
+                let start = guarded.start(0);
+                walk(program, shape, &guarded, start, work, self.shown)
+            }
+        };
+        let clears = targets.iter().any(|target| !hits.paths.contains_key(target));
+        if clears && followed.is_some_and(|followed| followed.scope.overflow.get()) {
+            self.paths.overflow.set(true);
+        }
+        Some(hits)
+    }
 }
 
 /// For each flag its sets, waits and uses, and the exit.
@@ -310,13 +451,14 @@ impl Property for Pending<'_> {
             let words = (self.program.pipes.len() + self.program.keys.len()).div_ceil(64);
             let fresh = || Some(vec![u64::MAX; words].into_boxed_slice());
             let or = starts.then(|| Past { track: fresh(), buffers: state.buffers.clone() });
+            let or = Vec::from_iter(or);
             return Outcome { or, ..Outcome::ON };
         };
         let target = self.targets.binary_search(&at);
         let hit =
             target.is_ok_and(|index| has(track, self.viewers[index])) && self.meets_at(at, &state.buffers);
         // Of two executions the later one is pending for whomever the earlier one is: that path is tried as well.
-        Outcome { hit, on: !starts && self.watch(at, track), or: None }
+        Outcome { hit, on: !starts && self.watch(at, track), or: Vec::new() }
     }
 
     fn covers(&self, state: &Past, other: &Past) -> bool {
@@ -390,6 +532,7 @@ impl Property for Tokens<'_> {
         *count = (before + change).clamp(-MANY_TOKENS, MANY_TOKENS);
         // From many it can be one less, and still many.
         let or = (change != 0 && before.abs() == MANY_TOKENS && *count != before).then_some(before);
+        let or = Vec::from_iter(or);
         Outcome { hit, or, ..Outcome::ON }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! What must hold: the text is a function of program, source and finding.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 
 use pipewright_abi::TextRange;
 
@@ -21,6 +22,24 @@ pub struct Render<'a> {
     pub program: &'a Program,
     /// The text.
     pub source: &'a str,
+}
+
+/// A value of an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Of one bit.
+    Truth(bool),
+    /// An integer.
+    Number(i64),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truth(value) => value.fmt(f),
+            Self::Number(value) => value.fmt(f),
+        }
+    }
 }
 
 /// A place in the source.
@@ -133,7 +152,11 @@ impl<'a> Render<'a> {
                 format!("the function may return while {} works", finding.first.map_or("a pipe", pipe))
             }
         };
-        if finding.path.is_some() { text } else { format!("not excluded: {text}") }
+        match &finding.path {
+            Some(_) if finding.may_be => format!("may be: {text}"),
+            Some(_) => text,
+            None => format!("not excluded: {text}"),
+        }
     }
 
     fn memory(&self, finding: &Finding) -> String {
@@ -193,7 +216,7 @@ impl<'a> Render<'a> {
         let place = |step| self.place(step);
         for (i, &step) in path.iter().enumerate() {
             match self.program.steps[step] {
-                Step::IfBegin { middle, .. } => {
+                Step::IfBegin { middle, .. } if !self.program.conditions.within.contains(&step) => {
                     if let Some(next) = path.get(i + 1) {
                         let is_first = *next <= middle;
                         out.push(if self.operation(step).contains("arith.select") {
@@ -225,6 +248,35 @@ impl<'a> Render<'a> {
             out[slot] = format!("loop at {}: in trip {trip}", place(begin));
         }
         out
+    }
+
+    /// The values with which a path is gone: of each name the first one, and those that it has later if it changes.
+    pub fn assignment(&self, path: &Path) -> BTreeMap<String, Vec<Value>> {
+        let mut out = BTreeMap::new();
+        for (&term, values) in &path.assignment {
+            let term = &self.program.conditions.terms[term];
+            let mut values: Vec<Value> = values
+                .iter()
+                .map(|&value| if term.bits == 1 { Value::Truth(value != 0) } else { Value::Number(value) })
+                .collect();
+            if values.iter().all(|value| *value == values[0]) {
+                values.truncate(1);
+            }
+            let name = term.name.trim_start_matches('%');
+            if !name.is_empty() && !values.is_empty() {
+                out.insert(name.to_owned(), values);
+            }
+        }
+        out
+    }
+
+    /// `c = false, n = 2`; nothing if the path is gone with any values.
+    pub fn assigned(&self, path: &Path) -> String {
+        let one = |(name, values): (String, Vec<Value>)| {
+            let values: Vec<String> = values.iter().map(Value::to_string).collect();
+            format!("{name} = {}", values.join(" then "))
+        };
+        self.assignment(path).into_iter().map(one).collect::<Vec<_>>().join(", ")
     }
 
     /// The events of the path that matter for a finding, in program order: what its pipes do between the two
@@ -312,7 +364,10 @@ impl<'a> Render<'a> {
         let mut help = String::new();
         let name = &self.program.name;
         if !name.is_empty() {
-            let around = self.program.context(finding.second).into_iter().map(|begin| {
+            let within = &self.program.conditions.within;
+            let around =
+                self.program.context(finding.second).into_iter().filter(|step| !within.contains(step));
+            let around = around.map(|begin| {
                 let is_loop = matches!(self.program.steps[begin], Step::LoopBegin { .. });
                 format!(", in the {} at {}", if is_loop { "loop" } else { "branch" }, self.place(begin))
             });
@@ -326,6 +381,14 @@ impl<'a> Render<'a> {
             help += "the search for a path on which it happens was too large and was given up: it may be that there is none\n";
         } else if !choices.is_empty() {
             _ = writeln!(help, "path: {}", choices.join("; "));
+        }
+        if finding.may_be {
+            help += "whether that path exists is not known: it depends on values that were not worked out\n";
+        } else if let Some(path) = &finding.path
+            && let values = self.assigned(path)
+            && !values.is_empty()
+        {
+            _ = writeln!(help, "with {values}");
         }
         let events = self.events(finding);
         if !events.is_empty() {
