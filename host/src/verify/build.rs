@@ -4,6 +4,8 @@
 //! where they are written. What must hold: a program has the steps of one core, in the order in which that core meets
 //! them. A function with parts for both kinds of core is two programs.
 
+mod decisions;
+
 use std::collections::HashMap;
 
 use pipewright_abi::ir::Module;
@@ -12,17 +14,16 @@ use pipewright_abi::kernel::{
 };
 use pipewright_abi::placement::{self, Statement};
 use pipewright_abi::plan::{Anchor, NO_EVENT, SyncPlan};
-use pipewright_abi::sync::{Flag, FlagId, Synchronization};
+use pipewright_abi::sync::Synchronization;
 use pipewright_abi::target::{Target, entry_flag, pipe_flag, space_flag};
 use pipewright_abi::{BlockId, GroupId, NodeId, OpId, PipeId, Range, TextRange, ValueId};
 
 use super::address::{Bounds, Placed};
 use super::calls;
 use super::carried::{Carried, Handover, yielded};
-use super::conditions::{ExprId, TermKind};
 use super::extract::{Change, Extract};
 use super::memory::Memory;
-use super::program::{self, Access, Builder, Fault, Key, Origin, Pipe, Place, Program, Trips};
+use super::program::{self, Access, Builder, Fault, Key, Origin, Pipe, Place, Program};
 
 /// The programs of a function: one, or one for each kind of core that it has a section for.
 ///
@@ -413,11 +414,8 @@ impl<'a> Maker<'a> {
                 let arm = |index: usize| carried.bindings(module, self.target, &handovers[index]);
                 let [taken, other] = [arm(first), arm(first + 1)];
                 if !taken.is_empty() || !other.is_empty() {
-                    let guard = self.extract.expr(&mut self.builder, (0, module.operand(op, 0)));
-                    let guard = guard.map(|guard| self.extract.held(&mut self.builder, guard));
                     self.builder.origin = Origin { span: self.span(op), ..Default::default() };
-                    self.builder.open_if();
-                    guard.into_iter().for_each(|guard| self.builder.guard(guard));
+                    self.open_branch(Some(module.operand(op, 0)));
                     self.builder.bind(&taken);
                     self.builder.middle();
                     self.builder.bind(&other);
@@ -436,14 +434,7 @@ impl<'a> Maker<'a> {
                 let span = self.span(self.kernel.node(begin).op);
                 self.builder.origin = Origin { node: begin, span, ..Default::default() };
                 self.builder.test();
-                let op = self.kernel.node(begin).op;
-                let block = self.module.and_then(|m| m.entry_block(op, 0).get());
-                let last = block.and_then(|block| self.module?.block_ops(block).last().copied());
-                let condition = last.filter(|_| self.module.is_some()).and_then(|last| {
-                    let condition = self.module?.operand(last, 0);
-                    self.extract.expr(&mut self.builder, (0, condition))
-                });
-                condition.into_iter().for_each(|condition| self.builder.guard(condition));
+                self.guard_while(self.kernel.node(begin).op);
             }
         }
     }
@@ -465,20 +456,12 @@ impl<'a> Maker<'a> {
             node_kind::LOOP_BEGIN => {
                 let is_while = node.flags & node_flag::WHILE != 0 && self.module.is_some();
                 self.builder.open_loop(self.trips(node.op), is_while);
-                if let (Some(module), false) = (self.module, is_while)
-                    && let Some(&variable) = arguments(module, node.op, 0).first()
-                {
-                    let bound = module.operand(node.op, 1);
-                    let guard = self.extract.goes_on(&mut self.builder, (0, variable), (0, bound));
-                    guard.into_iter().for_each(|guard| self.builder.guard(guard));
+                if !is_while {
+                    self.guard_for(node.op);
                 }
             }
             node_kind::IF_BEGIN => {
-                let condition = self.module.map(|module| module.operand(node.op, 0));
-                let guard = condition.and_then(|c| self.extract.expr(&mut self.builder, (0, c)));
-                let guard = guard.map(|guard| self.extract.held(&mut self.builder, guard));
-                self.builder.open_if();
-                guard.into_iter().for_each(|guard| self.builder.guard(guard));
+                self.open_branch(self.module.map(|module| module.operand(node.op, 0)));
             }
             node_kind::ELSE_BEGIN => self.builder.middle(),
             node_kind::LOOP_END | node_kind::IF_END => self.builder.close(),
@@ -556,37 +539,6 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// A set or wait whose id is an expression: one of the flags that it can name.
-    fn computed_flag(&mut self, is_set: bool, src: PipeId, dst: PipeId, id: ExprId) {
-        let (count, conditions) = (self.target.event_ids(), self.builder.conditions());
-        let few = conditions.few_values(id, count as usize);
-        let ids: Vec<u32> = match &few {
-            Some(few) => few.iter().filter_map(|&id| u32::try_from(id).ok()).collect(),
-            None => (0..count).collect(),
-        };
-        // Of what nobody knows, not even whether it can have a value is known.
-        for term in conditions.terms_of(id) {
-            if let TermKind::Derived(from) = &mut conditions.terms[term].kind {
-                from.clear();
-            }
-        }
-        if few.is_none() {
-            self.builder.assume("a computed event id is one that the target has".into());
-        }
-        let Some((&last, others)) = ids.split_last() else {
-            self.builder.opaque();
-            return;
-        };
-        for &other in others {
-            let guard = Extract::is(&mut self.builder, id, other);
-            self.builder.open_choice(guard);
-            self.flag(is_set, src, dst, Some(other));
-            self.builder.middle();
-        }
-        self.flag(is_set, src, dst, Some(last));
-        others.iter().for_each(|_| self.builder.close());
-    }
-
     fn barrier(&mut self, pipe: PipeId) {
         let flags = self.target.t.pipes.get(pipe.index()).map_or(0, |p| p.flags);
         if flags & pipe_flag::ALL != 0 || pipe.is_none() {
@@ -656,24 +608,6 @@ impl<'a> Maker<'a> {
             self.builder.opaque();
             self.builder.assume("a barrier of an unknown pipe orders nothing".into());
         }
-    }
-
-    /// A flag that the source sets or waits for.
-    fn written_flag(&mut self, is_set: bool, Flag { src, dst, id }: Flag) {
-        let id = match id {
-            FlagId::Known(id) => Some(id),
-            FlagId::Computed(value) => {
-                let known = self.constant(value);
-                let computed =
-                    if known.is_none() { self.extract.expr(&mut self.builder, (0, value)) } else { None };
-                if let Some(id) = computed {
-                    return self.computed_flag(is_set, src, dst, id);
-                }
-                known.and_then(|id| u32::try_from(id).ok())
-            }
-            FlagId::Unknown => None,
-        };
-        self.flag(is_set, src, dst, id);
     }
 
     fn accesses(&mut self, op: OpId, range: Range) -> Vec<Access> {
@@ -757,26 +691,5 @@ impl<'a> Maker<'a> {
         });
         let value = known.unwrap_or_else(|| "a value".into());
         self.builder.assume(format!("the memory of {value} is not known: taken to be anywhere in {space}"));
-    }
-
-    /// How often a loop runs, if its bounds are constants.
-    fn trips(&self, op: OpId) -> Trips {
-        let Some(module) = self.module.filter(|m| m.op_name(op) == "scf.for") else { return Trips::UNKNOWN };
-        let bounds = [0, 1, 2].map(|index| self.constant(module.operand(op, index)));
-        match bounds {
-            [Some(low), Some(high), Some(step)] if step > 0 => {
-                let span = i128::from(high) - i128::from(low);
-                let trips = (span.max(0) + i128::from(step) - 1) / i128::from(step);
-                Trips::exactly(u64::try_from(trips).unwrap_or(u64::MAX))
-            }
-            _ => Trips::UNKNOWN,
-        }
-    }
-
-    /// The value of an integer constant.
-    fn constant(&self, value: ValueId) -> Option<i64> {
-        let module = self.module?;
-        let op = module.t.values.get(value.index())?.op.get()?;
-        (module.op_name(op) == "arith.constant").then(|| module.int_attr(op, "value"))?
     }
 }
