@@ -140,7 +140,7 @@ fn what_goes_wrong_with_some_values_is_found_with_them() {
 }
 
 /// Programs with each run; without optimization fewer.
-const CASES: u32 = if cfg!(debug_assertions) { 400 } else { 20_000 };
+const CASES: u32 = if cfg!(debug_assertions) { 100 } else { 20_000 };
 
 #[test]
 #[ignore = "takes minutes: 60,000 programs, other ones with every run"]
