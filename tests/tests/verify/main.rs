@@ -7,6 +7,7 @@ mod examples;
 mod explorer;
 mod kernels;
 mod mutation;
+mod origins;
 mod pipelines;
 mod places;
 mod random;
