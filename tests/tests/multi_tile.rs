@@ -126,6 +126,20 @@ fn a_tile_that_the_buffer_does_not_have_is_refused() {
     insta::assert_snapshot!(refused(&other));
 }
 
+/// All tiles of a buffer must lie in its space.
+#[test]
+fn a_buffer_that_leaves_its_space_is_refused() {
+    let at = |address: u32| {
+        let text =
+            kernel(3, ["%turn", "%c1"], APART).replace("alloc_multi_tile :", "alloc_multi_tile addr = %at :");
+        let text = text.replace("  %d = pto.alloc_tile : !row\n", "");
+        text.replace("  %c0 = arith", &format!("  %at = arith.constant {address} : i64\n  %c0 = arith"))
+    };
+    synchronized(&at(196_608 - 3 * 4096));
+    let said = refused(&at(196_608 - 3 * 4096 + 32));
+    assert!(said.contains("32 bytes of it are outside"), "{said}");
+}
+
 #[test]
 fn a_buffer_that_is_handed_on_is_refused() {
     let text = kernel(2, ["%c0", "%c1"], APART)

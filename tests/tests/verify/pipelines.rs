@@ -31,6 +31,7 @@ func.func @random(%in: !pto.ptr<f32>, %out: !pto.ptr<f32>, %n: index, %c: i1, %r
 %c1 = arith.constant 1 : index
 %c3 = arith.constant 3 : index
 %c64 = arith.constant 64 : index
+%slots_at = arith.constant 512 : i64
 "
         .into(),
         rows: Vec::new(),
@@ -46,7 +47,7 @@ func.func @random(%in: !pto.ptr<f32>, %out: !pto.ptr<f32>, %n: index, %c: i1, %r
     }
     _ = writeln!(
         writer.text,
-        "%slots = pto.alloc_multi_tile addr = %at3 : !pto.multi_tile_buf<!row, count=2>"
+        "%slots = pto.alloc_multi_tile addr = %slots_at : !pto.multi_tile_buf<!row, count=2>"
     );
     writer.row_of("%in");
     writer.row_of("%out");
