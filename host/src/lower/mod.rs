@@ -6,6 +6,7 @@
 //! the sound one beside it.
 
 pub mod addresses;
+mod checks;
 pub(crate) mod fold;
 mod inside;
 mod layout;
@@ -15,14 +16,12 @@ mod simplify;
 use std::collections::HashMap;
 
 use pipewright_abi::condition::Truth;
-use pipewright_abi::ir::{Module, ModuleData, Operand, Value, type_kind};
+use pipewright_abi::ir::{Module, ModuleData, Value};
 use pipewright_abi::kernel::{
     Access, Bystander, KernelData, KernelFacts, Node, Region, Root, access_mode, kernel_flag, node_flag,
     node_kind,
 };
-use pipewright_abi::target::{
-    Entry, OperandSpec, Target, TargetData, entry_flag, operand_flag, operand_kind,
-};
+use pipewright_abi::target::{Entry, Target, TargetData, entry_flag, operand_flag};
 use pipewright_abi::{BlockId, NodeId, OpId, PipeId, Range, RegionId, RootId, SpaceId, StrId, ValueId};
 
 use crate::diagnostic::{Diagnostic, did_you_mean};
@@ -151,6 +150,7 @@ impl Flattener<'_> {
         if entry.flags & entry_flag::EXPLICIT_SYNC != 0 {
             self.flags |= kernel_flag::EXPLICIT_SYNC;
         }
+        self.check_slot(op);
         let is_tile = matches!(self.module.op_name(op), "pto.alloc_tile" | "pto.alloc_multi_tile");
         if is_tile && !addresses::has_address(self.module, self.target, op) {
             match self.addresses {
@@ -265,23 +265,6 @@ impl Flattener<'_> {
                 Some(access) => access.mode |= mode,
                 None => out.push(Access { region, mode }),
             }
-        }
-    }
-
-    /// What an operation reads or writes as memory must be in a space that the target has.
-    fn check_space(&mut self, operand: &Operand, spec: &OperandSpec) {
-        const MEMORY: u32 = operand_kind::TILE | operand_kind::VIEW | operand_kind::PTR;
-        let touches = spec.flags & (operand_flag::READ | operand_flag::WRITE) != 0;
-        let is_memory = spec.kinds != operand_kind::ANY && spec.kinds & MEMORY != 0;
-        let ty = self.module.type_of(operand.value);
-        let opaque = ty.is_memory() || matches!(ty.kind, type_kind::OTHER);
-        if touches && is_memory && opaque && self.memory.of(operand.value).is_empty() {
-            let text = self.module.str(ty.text);
-            let message = format!("nobody knows which memory a value of type `{text}` is in");
-            let diagnostic = Diagnostic::error("lower::unknown-space", message)
-                .label(operand.span, "read or written here")
-                .help("its type must name one of the target's memory spaces: a tile, a view, a pointer or a memref");
-            self.diagnostics.push(diagnostic);
         }
     }
 

@@ -68,6 +68,9 @@ impl Lower<'_> {
 
     /// An operation of the arith dialect.
     pub(crate) fn arith(&mut self, op: OpId, name: &str) -> Result<(), PassError> {
+        if name == "arith.select" && self.m.results(op).any(|result| self.m.type_of(result).is_memory()) {
+            return self.pick(op);
+        }
         let mut operands = [NodeId(0); 3];
         let count = self.m.operands(op).len();
         if count == 0 || count > operands.len() || self.m.results(op).len() == 0 {

@@ -308,6 +308,9 @@ impl<'a> Lower<'a> {
             "pto.get_tensor_view_dim" => self.view_extent(op, false),
             "pto.get_tensor_view_stride" => self.view_extent(op, true),
             "pto.alloc_tile" => self.alloc_tile(op),
+            // Its tiles are declared where they are taken.
+            "pto.alloc_multi_tile" => Ok(()),
+            "pto.multi_tile_get" => self.tile_slot(op),
             "pto.declare_tile" => self.declare_tile(op),
             "pto.declare_global" => self.declare_entry(op),
             "pto.subview" => self.subview(op),

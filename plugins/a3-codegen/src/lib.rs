@@ -20,6 +20,7 @@ mod layout;
 mod literal;
 mod merge;
 mod module;
+mod pick;
 mod pipes;
 mod print;
 mod sync;

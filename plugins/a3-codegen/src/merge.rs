@@ -96,7 +96,10 @@ impl Walk<'_, '_> {
         let name = self.module.op_name(op);
         let pure = flags & entry_flag::PURE != 0 || name.starts_with("arith.") || name == "affine.apply";
         if !pure && flags & entry_flag::READ == 0 {
-            if !matches!(name, "pto.alloc_tile" | "pto.declare_tile" | "pto.declare_global") {
+            if !matches!(
+                name,
+                "pto.alloc_tile" | "pto.alloc_multi_tile" | "pto.declare_tile" | "pto.declare_global"
+            ) {
                 self.effects += 1;
             }
             return;

@@ -360,7 +360,7 @@ impl<'a> Lower<'a> {
                 None => false,
             },
             condition_kind::SPACE => self.operand_named(op, name).is_some_and(|value| {
-                let space = self.m.tile(self.m.type_of(value)).map(|t| self.target.space_name(t.space));
+                let space = self.space_of(value).map(|space| self.target.space_name(space));
                 space.is_some_and(|space| values.any(|v| v == space))
             }),
             condition_kind::KIND => self.operand_named(op, name).is_some_and(|value| {

@@ -198,6 +198,18 @@ impl<'a> Lower<'a> {
         };
         let given = [self.operand_named(op, "valid_row"), self.operand_named(op, "valid_col")];
         let address = self.arith_operand(op, address)?;
+        self.placed_tile(op, result, given, address)
+    }
+
+    /// A tile at an address.
+    pub(crate) fn placed_tile(
+        &mut self,
+        op: OpId,
+        result: ValueId,
+        given: [Option<ValueId>; 2],
+        address: NodeId,
+    ) -> Result<(), PassError> {
+        let ty = self.m.value(result).ty;
         let late = self.usage.needs(result, need::VALID_SHAPE);
         let mut tile = Tile { ty, object: None, comm: None, address: Some(address), pointer: None };
         if self.usage.needs(result, need::COMM_TILE) {

@@ -1,7 +1,8 @@
 //! Global memory: pointers, views and the Shape, Stride and GlobalTensor that a partition becomes.
 
 use pipewright_abi::ir::{DYNAMIC, type_kind};
-use pipewright_abi::{OpId, PassError, TypeId, ValueId};
+use pipewright_abi::target::{Space, space_flag};
+use pipewright_abi::{OpId, PassError, SpaceId, TypeId, ValueId};
 
 use crate::code::{AliasKind, Item, NodeId, Op};
 use crate::function::{Lower, Value};
@@ -48,6 +49,20 @@ enum Dim {
 }
 
 impl Lower<'_> {
+    /// The memory space of a tile, a pointer or a view, by its type.
+    pub(crate) fn space_of(&self, value: ValueId) -> Option<SpaceId> {
+        let ty = self.m.type_of(value);
+        match ty.kind {
+            type_kind::TILE => self.m.tile(ty).map(|t| t.space),
+            type_kind::PTR if ty.space.is_some() => self.target.space(self.m.str(ty.space)),
+            type_kind::PTR | type_kind::TENSOR_VIEW | type_kind::PARTITION_VIEW => {
+                let global = |s: &Space| s.flags & space_flag::GLOBAL != 0;
+                self.target.t.spaces.iter().position(global).map(SpaceId::from_index)
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn move_pointer(&mut self, op: OpId) -> Result<(), PassError> {
         let result = self.m.result(op, 0);
         let offset = self.arith_operand(op, self.m.operand(op, 1))?;
@@ -110,7 +125,11 @@ impl Lower<'_> {
     pub(crate) fn make_view(&mut self, op: OpId) -> Result<(), PassError> {
         let result = self.m.result(op, 0);
         let record = self.m.type_of(result);
-        let base = self.node(op, self.m.operand(op, 0))?;
+        let pointer = self.m.operand(op, 0);
+        if self.m.type_of(pointer).kind == type_kind::PTR && self.m.type_of(pointer).space.is_some() {
+            return Err(self.error(op, "a view is one of global memory, and this pointer points elsewhere"));
+        }
+        let base = self.node(op, pointer)?;
         let sizes = self.numbers(op, "shape")?;
         let strides = self.numbers(op, "strides")?;
         if sizes.is_empty() || sizes.len() > RANK || sizes.len() != strides.len() {

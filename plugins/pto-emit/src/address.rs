@@ -22,7 +22,9 @@ pub(crate) fn write(module: Module<'_>, units: &[Unit<'_>], edits: &mut Edits<'_
         while let Some(block) = open.pop() {
             for &op in module.block_ops(block) {
                 match module.op_name(op) {
-                    "pto.alloc_tile" => tile(module, op, &prefix, &mut constants, edits)?,
+                    "pto.alloc_tile" | "pto.alloc_multi_tile" => {
+                        tile(module, op, &prefix, &mut constants, edits)?
+                    }
                     "pto.reserve_buffer" => buffer(module, op, edits)?,
                     _ => {}
                 }
@@ -65,7 +67,7 @@ fn tile(
     };
     let name = record.name_span;
     if module.source.get(name.start as usize) == Some(&b'"') {
-        return Err(PassError::new("an address cannot be written into the generic form of `pto.alloc_tile`")
+        return Err(PassError::new("an address cannot be written into the generic form of an allocation")
             .at_span(name)
             .with_help("write it as `%t = pto.alloc_tile : T`, or give it an address"));
     }

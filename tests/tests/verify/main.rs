@@ -9,6 +9,7 @@ mod examples;
 mod explorer;
 mod kernels;
 mod mutation;
+mod origins;
 mod paths;
 mod pipelines;
 mod places;

@@ -98,7 +98,7 @@ fn random_kernels_with_odd_tiles_and_cores_are_judged_as_they_are_written() {
     let pipeline = Pipeline::load("a3");
     let what = (prop::collection::vec(any::<u16>(), 10..60), prop::collection::vec(any::<u16>(), 0..12));
     on_random(600, 2, what, |(genes, changes)| {
-        let mut text = kernel(&genes);
+        let mut text = kernel(&genes, false);
         let mut changes = Genes::new(&changes);
         let mut bad = 0;
         for (i, old) in ADDRESSES.into_iter().enumerate() {
