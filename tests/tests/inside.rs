@@ -217,3 +217,62 @@ fn drained_calls_need_no_barrier_by_hand() {
     let product = sum("f", "pto.trowprod");
     assert!(product.contains("no findings"), "the scalar pipe works last, and V waits for it: {product}");
 }
+
+/// A kernel that pops `body` from a pipe of two local slots.
+fn popping(body: &str) -> String {
+    format!(
+        "!t = !pto.tile_buf<vec, 32x32xf32>
+module attributes {{pto.target_arch = \"a3\"}} {{
+func.func @send(%slots: !pto.ptr<f32>) attributes {{pto.kernel_kind = #pto.kernel_kind<cube>}} {{
+  %none = arith.constant 0 : i32
+  %far = pto.import_reserved_buffer {{name = \"queue\", peer_func = @take}} -> i32
+  pto.aic_initialize_pipe {{dir_mask = 1, slot_size = 4096, local_slot_num = 2}}
+      (gm_slot_buffer = %slots : !pto.ptr<f32>, c2v_consumer_buf = %far : i32, v2c_consumer_buf = %none : i32)
+  return
+}}
+func.func @take(%slots: !pto.ptr<f32>, %rows: index) attributes {{pto.kernel_kind = #pto.kernel_kind<vector>}} {{
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %none = arith.constant 0 : i32
+  %near = pto.reserve_buffer {{name = \"queue\", size = 8192, location = #pto.address_space<vec>, auto = false, base = 0}} -> i32
+  pto.aiv_initialize_pipe {{dir_mask = 1, slot_size = 4096, local_slot_num = 2}}
+      (gm_slot_buffer = %slots : !pto.ptr<f32>, c2v_consumer_buf = %near : i32, v2c_consumer_buf = %none : i32)
+  %at = arith.constant 16384 : i64
+  %sum = pto.alloc_tile addr = %at : !t
+{body}  return
+}}
+}}
+"
+    )
+}
+
+/// Pops a tile, adds it, and gives it back.
+fn pop(name: &str) -> String {
+    format!(
+        "  %{name} = pto.tpop_from_aic {{split = 0}} -> !t\n  pto.tadd ins(%sum, %{name} : !t, !t) outs(%sum : !t)\n  \
+         pto.tfree_from_aic {{split = 0}}\n"
+    )
+}
+
+/// How often the default pipeline has the load of a pop wait for the vector pipe.
+fn waits_for_vector(kernel: &str, needed: &[&str]) -> usize {
+    synchronized(kernel, needed).lines().filter(|line| line.starts_with("wait_flag[<V>, <MTE2>")).count()
+}
+
+#[test]
+fn a_slot_that_comes_round_is_waited_for() {
+    let needed = ["<PIPE_V>, <PIPE_MTE2>"];
+    let [p, q, r] = ["p", "q", "r"].map(pop);
+    assert_eq!(waits_for_vector(&popping(&format!("{p}{q}")), &[]), 0, "two slots, two pops");
+    assert_eq!(
+        waits_for_vector(&popping(&format!("{p}{q}{r}")), &needed),
+        1,
+        "the third pop is in the first slot"
+    );
+    // One pop a trip: any slot. The pop behind the loop may be in each as well.
+    let looped = format!("  scf.for %i = %c0 to %rows step %c1 {{\n{p}  }}\n{q}");
+    assert!(waits_for_vector(&popping(&looped), &needed) >= 2);
+    // An arm that pops leaves open where the next pop is.
+    let branch = format!("  %some = arith.cmpi eq, %rows, %c1 : index\n{p}  scf.if %some {{\n{q}  }}\n{r}");
+    assert!(waits_for_vector(&popping(&branch), &needed) >= 1);
+}
