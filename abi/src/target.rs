@@ -167,6 +167,8 @@ pub mod entry_flag {
     pub const DESCRIPTION: u32 = 512;
     /// A matrix product whose left operand has one row.
     pub const ONE_ROW: u32 = 1024;
+    /// The tile that it fills is a slot of a pipe between cores; slots come round.
+    pub const SLOT: u32 = 2048;
 }
 
 /// One operand or result of a table entry.

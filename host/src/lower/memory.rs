@@ -9,13 +9,15 @@
 
 mod loops;
 mod origins;
+mod pops;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use pipewright_abi::ir::{DYNAMIC, Module, TileType, Type, attr_kind, type_kind};
 use pipewright_abi::kernel::{Region, region_flag};
 use pipewright_abi::target::{Target, entry_flag, space_flag};
 use pipewright_abi::{BlockId, OpId, Range, SpaceId, TypeId, ValueId};
+use pops::Popped;
 
 /// A piece of memory. `region.root` is not set; `root` says which value is the root.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,6 +78,7 @@ pub(super) fn memory(module: Module<'_>, target: Target<'_>, function: OpId) -> 
         },
         carried: BTreeMap::new(),
         round: 0,
+        popped: pops::pops(module, target, function),
     };
     let Some(entry) = module.entry_block(function, 0).get() else { return tracer.memory };
     for arg in module.block_args(entry) {
@@ -118,6 +121,8 @@ struct Tracer<'a> {
     /// For each loop argument that stands for memory, what comes round to it.
     carried: BTreeMap<ValueId, Vec<Piece>>,
     round: usize,
+    /// Tiles that are slots of pipes.
+    popped: HashMap<ValueId, Popped>,
 }
 
 impl Tracer<'_> {
@@ -277,7 +282,19 @@ impl Tracer<'_> {
             dims.iter().fold(bytes, |size, &d| size.wrapping_mul(d as u64))
         };
         let region = self.region(space, 0, size, region_flag::PRIVATE);
-        self.memory.set(result, &[Piece::new(result, region)]);
+        let Some(popped) = self.popped.get(&result) else {
+            return self.memory.set(result, &[Piece::new(result, region)]);
+        };
+        let bytes = if size == 0 { popped.size } else { size };
+        let of_slot = |&number: &u64| {
+            let address = number.saturating_mul(popped.size);
+            let mut region =
+                Region { base: address, address, rows: 1, row_bytes: bytes, pitch: bytes, ..region };
+            region.flags |= region_flag::KNOWN_ADDRESS;
+            Piece::new(popped.root, region)
+        };
+        let pieces: Vec<Piece> = popped.numbers.iter().map(of_slot).collect();
+        self.memory.set(result, &pieces);
     }
 
     /// A subview at constant offsets is the contiguous range from its first element for the reference; what it

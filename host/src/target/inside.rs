@@ -260,6 +260,21 @@ attrs = ["pipe: symbol"]
             (r#""publishes {pip} after V""#, "there is no operand or attribute `pip`"),
             (r#"{ when = { has = ["tpm"] }, does = "V" }"#, "there is no operand or attribute `tpm`"),
             (r#"{ when = { attr = {} }, does = "V" }"#, "unknown field `attr`"),
+            (r#""barrier S""#, "the scalar pipe takes no barrier"),
+            (r#""barrier W""#, "there is no pipe `W`"),
+            (r#""V: read vec.scratch""#, "there is no space `vec` with scratch memory"),
+            (
+                r#"{ when = { shape = { src = "rows = 1" } }, does = "V" }"#,
+                "`rows = 1` is no condition on a shape",
+            ),
+            (
+                r#"{ when = { layout = { src = "diagonal" } }, does = "V" }"#,
+                "`diagonal` is no condition on a layout",
+            ),
+            (
+                r#"{ when = { type = { scr = "int" } }, does = "V" }"#,
+                "there is no operand or attribute `scr`",
+            ),
             ("7", "a string or `{ when = {..}, does = \"..\" }`"),
         ];
         for (inside, expected) in cases {

@@ -341,6 +341,7 @@ fn operation(op: &RawOp, text: &str, data: &mut TargetData) -> Result<(), Diagno
             "manual-address" => entry_flag::MANUAL_ADDRESS,
             "partial-write" => entry_flag::PARTIAL_WRITE,
             "scratch" => entry_flag::SCRATCH,
+            "slot" => entry_flag::SLOT,
             "description" => entry_flag::DESCRIPTION,
             "one-row" => entry_flag::ONE_ROW,
             _ => {
@@ -352,6 +353,7 @@ fn operation(op: &RawOp, text: &str, data: &mut TargetData) -> Result<(), Diagno
                     "one-row",
                     "partial-write",
                     "scratch",
+                    "slot",
                 ];
                 return Err(unknown("flag", flag, known));
             }

@@ -612,6 +612,8 @@ impl<'a> Maker<'a> {
 
     fn accesses(&mut self, op: OpId, range: Range) -> Vec<Access> {
         let mut out: Vec<Access> = Vec::new();
+        // Phases have effects of their own.
+        let is_call = self.calls.get(&op).is_some_and(|range| calls::work(range.of(self.kernel.phases)));
         for &KernelAccess { region, mode } in range.of(self.kernel.accesses) {
             let Some(memory) = self.memory(region.index()) else { continue };
             let root = self.kernel.roots.get(self.kernel.regions[region.index()].root.index());
@@ -622,7 +624,8 @@ impl<'a> Maker<'a> {
                 }
                 let mut choices = Vec::new();
                 if let (Some(module), Some(carried), Some(root)) = (self.module, self.carried, root) {
-                    choices = carried.choices(module, self.target, op, root.value, write);
+                    choices =
+                        carried.choices(module, self.target, op, root.value, (!is_call).then_some(write));
                 }
                 let only: Vec<_> =
                     if choices.is_empty() { vec![None] } else { choices.into_iter().map(Some).collect() };
@@ -650,6 +653,8 @@ impl<'a> Maker<'a> {
         } else if has(region_flag::UNTRACED) {
             self.assume_untraced(r);
             Some(Memory::Anywhere { space, untraced: true, accumulator })
+        } else if has(region_flag::PRIVATE) && has(region_flag::KNOWN_ADDRESS) {
+            Memory::slot(space, r.root.0, r.address, [r.rows, r.row_bytes, r.pitch], accumulator)
         } else if has(region_flag::GLOBAL) || has(region_flag::PRIVATE) {
             Some(Memory::Private { space, root: r.root.0, accumulator })
         } else if has(region_flag::KNOWN_ADDRESS) {
@@ -667,10 +672,13 @@ impl<'a> Maker<'a> {
             };
             let name = match memory.span() {
                 Some((first, last)) => format!("{space} {first}..{}", u128::from(last) + 1),
-                None => format!("{space}{root}"),
+                None => match memory {
+                    Memory::Slot { address, .. } => format!("{space}, slot{root} from byte {address}"),
+                    _ => format!("{space}{root}"),
+                },
             };
             let index = self.builder.memory(memory, &name);
-            if self.placed.is_some_and(|placed| placed.is_tile(r)) {
+            if !has(region_flag::PRIVATE) && self.placed.is_some_and(|placed| placed.is_tile(r)) {
                 self.builder.is_placed(index);
             }
             index

@@ -119,22 +119,27 @@ impl Carried {
         handover.0.iter().filter_map(binding).collect()
     }
 
-    /// Under which choices an operation reads (or writes) the buffer `root`: none if it does so on every path.
+    /// Under which choices an operation reads (or writes) the buffer `root`: none if it does so on every path. Without
+    /// `write` any of its operands may be what it reads or writes, whatever the table says of them.
     pub(super) fn choices(
         &self,
         module: &Module<'_>,
         target: &Target<'_>,
         op: OpId,
         root: ValueId,
-        write: bool,
+        write: Option<bool>,
     ) -> Vec<Choice> {
-        let flag = if write { operand_flag::WRITE } else { operand_flag::READ };
+        let touches = |flags: u32| match write {
+            Some(true) => flags & operand_flag::WRITE != 0,
+            Some(false) => flags & operand_flag::READ != 0,
+            None => true,
+        };
         let Some(entry) = module.op(op).entry.get().map(|e| target.t.entries[e.index()]) else {
             return Vec::new();
         };
         let mut choices = Vec::new();
         for (value, flags) in operands(module, target, op, &entry) {
-            if flags & flag == 0 || !module.type_of(value).is_memory() {
+            if !touches(flags) || !module.type_of(value).is_memory() {
                 continue;
             }
             let stands_for = self.stands_for(module, target, value);

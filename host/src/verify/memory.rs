@@ -41,9 +41,37 @@ pub enum Memory {
         /// As above.
         accumulator: bool,
     },
+    /// Bytes of a private buffer, of which more is known: a slot of those that a pipe between cores fills in turn.
+    Slot {
+        /// The space.
+        space: u32,
+        /// The buffer.
+        root: u32,
+        /// First byte, from the start of the buffer on.
+        address: u64,
+        /// Rows, bytes in a row, and bytes from one row to the next, as of [`Memory::Bytes`].
+        runs: [u64; 3],
+        /// As above.
+        accumulator: bool,
+    },
 }
 
 impl Memory {
+    /// Bytes of a private buffer; nothing if there are none.
+    pub fn slot(space: u32, root: u32, address: u64, runs: [u64; 3], accumulator: bool) -> Option<Self> {
+        let Self::Bytes { rows, row_bytes, pitch, .. } = Self::runs(space, address, runs, accumulator)?
+        else {
+            return None;
+        };
+        Some(Self::Slot { space, root, address, runs: [rows, row_bytes, pitch], accumulator })
+    }
+
+    /// The bytes of a slot, compared within its buffer.
+    fn within(&self) -> Option<Self> {
+        let Self::Slot { root, address, runs, accumulator, .. } = *self else { return None };
+        Self::runs(root, address, runs, accumulator)
+    }
+
     /// Runs of bytes, in the one form that equal memory has; nothing if there are no bytes.
     pub fn runs(
         space: u32,
@@ -77,6 +105,7 @@ impl Memory {
         match *self {
             Self::Bytes { accumulator, .. }
             | Self::Anywhere { accumulator, .. }
+            | Self::Slot { accumulator, .. }
             | Self::Private { accumulator, .. } => accumulator,
         }
     }
@@ -84,10 +113,24 @@ impl Memory {
     /// Whether the two can share a byte.
     pub fn overlaps(&self, other: &Self) -> bool {
         match (*self, *other) {
-            (Self::Private { root: a, .. }, Self::Private { root: b, .. }) => a == b,
-            (Self::Private { space: a, .. }, Self::Anywhere { space: b, untraced: true, .. })
-            | (Self::Anywhere { space: a, untraced: true, .. }, Self::Private { space: b, .. }) => a == b,
-            (Self::Private { .. }, _) | (_, Self::Private { .. }) => false,
+            (Self::Slot { .. }, Self::Slot { .. }) => {
+                self.within().zip(other.within()).is_some_and(|(a, b)| a.overlaps(&b))
+            }
+            (
+                Self::Private { root: a, .. } | Self::Slot { root: a, .. },
+                Self::Private { root: b, .. } | Self::Slot { root: b, .. },
+            ) => a == b,
+            (
+                Self::Private { space: a, .. } | Self::Slot { space: a, .. },
+                Self::Anywhere { space: b, untraced: true, .. },
+            )
+            | (
+                Self::Anywhere { space: a, untraced: true, .. },
+                Self::Private { space: b, .. } | Self::Slot { space: b, .. },
+            ) => a == b,
+            (Self::Private { .. } | Self::Slot { .. }, _) | (_, Self::Private { .. } | Self::Slot { .. }) => {
+                false
+            }
             (
                 Self::Anywhere { space: a, .. },
                 Self::Anywhere { space: b, .. } | Self::Bytes { space: b, .. },
@@ -121,7 +164,10 @@ impl Memory {
 
     /// Its space and the first and last byte that it can have.
     fn reach(&self) -> (u32, u64, u64) {
-        let (Self::Bytes { space, .. } | Self::Anywhere { space, .. } | Self::Private { space, .. }) = *self;
+        let (Self::Bytes { space, .. }
+        | Self::Anywhere { space, .. }
+        | Self::Slot { space, .. }
+        | Self::Private { space, .. }) = *self;
         let (first, last) = self.span().unwrap_or((0, u64::MAX));
         (space, first, last)
     }
@@ -237,6 +283,17 @@ mod tests {
         let first = Memory::runs(1, 0, [1, 32, 32], false).unwrap();
         assert!(slots.somewhere().overlaps(&first) && slots.somewhere().is_assumed(&first));
         assert!(!slots.is_assumed(&first));
+    }
+
+    #[test]
+    fn slots_of_one_buffer_are_compared_by_their_bytes() {
+        let slot = |root, address, bytes| Memory::slot(1, root, address, [1, bytes, bytes], false).unwrap();
+        let lost = |untraced| Memory::Anywhere { space: 1, untraced, accumulator: false };
+        assert!(slot(0, 0, 64).overlaps(&slot(0, 32, 64)));
+        assert!(!slot(0, 0, 64).overlaps(&slot(0, 64, 64)) && !slot(0, 0, 64).overlaps(&slot(1, 0, 64)));
+        assert!(slot(0, 64, 64).overlaps(&Memory::Private { space: 1, root: 0, accumulator: false }));
+        assert!(!slot(0, 0, 64).overlaps(&Memory::runs(1, 0, [1, 64, 64], false).unwrap()));
+        assert!(slot(0, 0, 64).overlaps(&lost(true)) && !slot(0, 0, 64).overlaps(&lost(false)));
     }
 
     #[test]

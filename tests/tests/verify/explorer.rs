@@ -492,6 +492,7 @@ impl Machine<'_> {
             let Step::Instruction { pipe, .. } = self.program.steps[at] else { return false };
             let is_seen = |m: usize| {
                 let (Memory::Private { space, .. }
+                | Memory::Slot { space, .. }
                 | Memory::Bytes { space, .. }
                 | Memory::Anywhere { space, .. }) = self.program.memories[m];
                 self.program.global.contains(&space)
