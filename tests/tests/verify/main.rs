@@ -11,3 +11,4 @@ mod pipelines;
 mod places;
 mod random;
 mod soundness;
+mod turns;
