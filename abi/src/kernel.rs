@@ -192,6 +192,26 @@ pub struct Phase {
     pub accesses: Range,
 }
 
+/// Through which argument of a counted loop an access happens, where the loop hands tiles on in turn: argument a stands in trip
+/// `i + 1` for the tile that its source stands for in trip `i`. An access with rotations happens through the arguments that
+/// they name and in no other way; whatever has none may happen in every trip.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Rotation {
+    /// Index of the access in [`Kernel::accesses`].
+    pub access: u32,
+    /// The loop.
+    pub loop_begin: NodeId,
+    /// The argument, counted without the loop's counter.
+    pub argument: u32,
+    /// The argument that it is handed on from: what it stands for now, that one stood for in the trip before.
+    pub source: u32,
+    /// The argument that begins with the tile that is accessed.
+    pub slot: u32,
+    /// [`access_mode`] bits of what happens through this argument.
+    pub mode: u32,
+}
+
 /// Facts of a kernel that are single values.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -233,6 +253,8 @@ table! {
     calls: Call = "kernel.calls/1",
     /// What calls do inside themselves.
     phases: Phase = "kernel.phases/1",
+    /// Accesses to tiles that loops hand on in turn, ascending by access.
+    rotations: Rotation = "kernel.rotations/1",
 }
 
 impl<'a> Kernel<'a> {

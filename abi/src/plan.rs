@@ -160,6 +160,15 @@ impl Anchor {
         Self { node, side: Side::After }
     }
 
+    /// The node that the point lies behind: the point before a node is the one after the node in front of it. For the point
+    /// before the first node, that node.
+    pub fn node_in_front(self) -> NodeId {
+        match self.side {
+            Side::Before => NodeId(self.node.0.saturating_sub(1)),
+            Side::After => self.node,
+        }
+    }
+
     fn index(self) -> usize {
         self.node.index() * 2 + self.side as usize
     }

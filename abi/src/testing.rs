@@ -34,8 +34,8 @@ use crate::column::{Column, Columns, OwnedColumn};
 use crate::contract::Contract;
 use crate::hazard::HazardData;
 use crate::kernel::{
-    Access, Bystander, Kernel, KernelData, KernelFacts, Node, Region, Root, access_mode, kernel_flag,
-    node_flag, node_kind, region_flag,
+    Access, Bystander, Kernel, KernelData, KernelFacts, Node, Region, Root, Rotation, access_mode,
+    kernel_flag, node_flag, node_kind, region_flag,
 };
 use crate::pass::{OptionSpec, OptionValue, Pass, PassContext, PassError, Remark, Unit};
 use crate::placement::{Statement, around, tail};
@@ -178,6 +178,37 @@ impl KernelBuilder {
         let pipe = self.target.view().pipe(pipe).unwrap_or_else(|| panic!("no pipe {pipe}"));
         let accesses = self.accesses(reads, writes);
         self.push(Node { kind: node_kind::INSTRUCTION, pipe, accesses, ..Default::default() })
+    }
+
+    /// Says that the instruction accesses the `tiles` in this mode through argument `argument` of the loop right around it, which
+    /// hands them on in turn: each argument gets what the next one stood for, the last one what the first did.
+    pub fn in_turn(&mut self, node: NodeId, tiles: &[RegionId], mode: u32, argument: u32) {
+        let around = self.kernel.nodes[node.index()].parent;
+        self.in_turn_of(node, tiles, mode, argument, around);
+    }
+
+    /// The same of the loop that begins at `loop_begin`.
+    pub fn in_turn_of(
+        &mut self,
+        node: NodeId,
+        tiles: &[RegionId],
+        mode: u32,
+        argument: u32,
+        loop_begin: NodeId,
+    ) {
+        let source = (argument + 1) % tiles.len() as u32;
+        for index in self.kernel.nodes[node.index()].accesses.indices() {
+            let Access { region, mode: of_access } = self.kernel.accesses[index];
+            let slot = tiles.iter().position(|&tile| tile == region && of_access == mode);
+            self.kernel.rotations.extend(slot.map(|slot| Rotation {
+                access: index as u32,
+                loop_begin,
+                argument,
+                source,
+                slot: slot as u32,
+                mode,
+            }));
+        }
     }
 
     /// Appends an operation that runs on no pipe; it is no node.

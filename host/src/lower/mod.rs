@@ -11,6 +11,7 @@ pub(crate) mod fold;
 mod inside;
 mod layout;
 mod memory;
+mod rotation;
 mod simplify;
 
 use std::collections::HashMap;
@@ -18,8 +19,8 @@ use std::collections::HashMap;
 use pipewright_abi::condition::Truth;
 use pipewright_abi::ir::{Module, ModuleData, Value};
 use pipewright_abi::kernel::{
-    Access, Bystander, KernelData, KernelFacts, Node, Region, Root, access_mode, kernel_flag, node_flag,
-    node_kind,
+    Access, Bystander, KernelData, KernelFacts, Node, Region, Root, Rotation, access_mode, kernel_flag,
+    node_flag, node_kind,
 };
 use pipewright_abi::target::{Entry, Target, TargetData, entry_flag, operand_flag};
 use pipewright_abi::{BlockId, NodeId, OpId, PipeId, Range, RegionId, RootId, SpaceId, StrId, ValueId};
@@ -53,6 +54,7 @@ pub fn lower(
         parent: NodeId::NONE,
         regions: HashMap::new(),
         roots: HashMap::new(),
+        rotating: rotation::Rotating::default(),
         addresses,
         diagnostics: Vec::new(),
     };
@@ -67,6 +69,12 @@ pub fn lower(
     Ok(flat.kernel)
 }
 
+/// How an operand is accessed.
+fn mode(flags: u32) -> u32 {
+    let read = if flags & operand_flag::READ != 0 { access_mode::READ } else { 0 };
+    read | if flags & operand_flag::WRITE != 0 { access_mode::WRITE } else { 0 }
+}
+
 struct Flattener<'a> {
     module: Module<'a>,
     target: Target<'a>,
@@ -76,6 +84,7 @@ struct Flattener<'a> {
     parent: NodeId,
     regions: HashMap<Region, RegionId>,
     roots: HashMap<ValueId, RootId>,
+    rotating: rotation::Rotating,
     addresses: Addresses,
     diagnostics: Vec<Diagnostic>,
 }
@@ -101,6 +110,9 @@ impl Flattener<'_> {
                 let is_while = self.module.op_name(op) == "scf.while";
                 let flags = if is_while { node_flag::WHILE } else { 0 };
                 let begin = self.node(Node { kind: node_kind::LOOP_BEGIN, op, flags, ..Default::default() });
+                if !is_while {
+                    self.rotating.enter(self.module, &self.memory, op, begin);
+                }
                 let outer = core::mem::replace(&mut self.parent, begin);
                 (0..self.module.bodies(op).len()).for_each(|index| self.body(op, index));
                 self.parent = outer;
@@ -183,6 +195,7 @@ impl Flattener<'_> {
             self.flags |= kernel_flag::IRREGULAR;
         }
         let accesses = self.accesses(op, &entry);
+        self.rotations(op, &entry, accesses);
         let phases = self.inside(op, &entry, accesses);
         let parts = self.parts(pipe, phases, accesses);
         let nodes: Vec<NodeId> = parts
@@ -245,6 +258,38 @@ impl Flattener<'_> {
         self.keep(accesses)
     }
 
+    /// Says of accesses through which arguments of loops they happen, where they happen in no other way.
+    fn rotations(&mut self, op: OpId, entry: &Entry, accesses: Range) {
+        if self.rotating.is_empty() {
+            return;
+        }
+        let operands = entry.operands.of(self.target.t.operands);
+        let named = self.module.operands(op).iter();
+        let named = named.filter_map(|o| Some((o.value, operands.get(o.slot as usize)?.flags)));
+        let results = entry.results.of(self.target.t.operands).iter().zip(self.module.results(op));
+        let values: Vec<_> = named.chain(results.map(|(spec, value)| (value, spec.flags))).collect();
+        let mut found: Vec<Option<Vec<Rotation>>> = accesses.indices().map(|_| Some(Vec::new())).collect();
+        for (value, mode) in values.into_iter().map(|(value, flags)| (value, mode(flags))) {
+            let pieces = if mode == 0 { Vec::new() } else { self.memory.of(value).to_vec() };
+            for piece in pieces {
+                let root = self.root(piece.root);
+                let region = self.region(Region { root, ..piece.region });
+                let Some(index) = accesses.indices().find(|&a| self.kernel.accesses[a].region == region)
+                else {
+                    continue;
+                };
+                let via = self.rotating.via(self.module, self.target, value);
+                let rotations = via.map_or_else(Vec::new, |v| v.rotations(piece.root, index as u32, mode));
+                let of_access = &mut found[index - accesses.indices().start];
+                match of_access {
+                    Some(all) if !rotations.is_empty() => all.extend(rotations),
+                    _ => *of_access = None,
+                }
+            }
+        }
+        self.kernel.rotations.extend(found.into_iter().flatten().flatten());
+    }
+
     /// Keeps accesses.
     fn keep(&mut self, accesses: Vec<Access>) -> Range {
         let start = self.kernel.accesses.len();
@@ -253,8 +298,7 @@ impl Flattener<'_> {
     }
 
     fn access(&mut self, value: ValueId, flags: u32, out: &mut Vec<Access>) {
-        let mut mode = if flags & operand_flag::READ != 0 { access_mode::READ } else { 0 };
-        mode |= if flags & operand_flag::WRITE != 0 { access_mode::WRITE } else { 0 };
+        let mode = mode(flags);
         if mode == 0 {
             return;
         }

@@ -131,7 +131,7 @@ impl Allocation {
             if let (Some(set), Some(wait)) = (plan.place(id, Role::Set), plan.place(id, Role::Wait)) {
                 pairs[id.index()] = Some(Pair {
                     key: group.key(),
-                    set_at: set.node,
+                    set_at: set.node_in_front(),
                     wait_at: wait.node,
                     carrier: group.carrier,
                     event_id: group.event_id,
@@ -141,7 +141,11 @@ impl Allocation {
             }
         }
         let is_set = |y: &&pipewright_abi::plan::Entry| y.role == Role::Set;
-        let sets_after = |n| plan.after(n).iter().filter(is_set).map(|y| y.group).collect();
+        // A set before a node stands behind the node in front of it.
+        let sets_after = |n: NodeId| {
+            let before_next = if n.index() + 1 < kernel.nodes.len() { plan.before(n.next()) } else { &[] };
+            plan.after(n).iter().chain(before_next).filter(is_set).map(|y| y.group).collect()
+        };
         Self {
             sets: kernel.node_ids().map(sets_after).collect(),
             pools,

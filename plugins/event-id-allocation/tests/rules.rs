@@ -11,6 +11,8 @@ use pipewright_abi::testing::{Fixture, KernelBuilder};
 fn row(count: usize) -> Fixture {
     let mut k = KernelBuilder::new();
     let t = k.tile(0);
+    // A second buffer that pairs can be for.
+    k.tile(1);
     for i in 0..count {
         k.instr(if i % 2 == 0 { "MTE2" } else { "V" }, &[], &[t]);
     }
@@ -45,6 +47,21 @@ fn ids_go_out_in_the_order_of_the_waits_and_unused_ones_first() {
     run(&mut fixture, 8);
     assert_eq!(ids(&fixture), [Some(2), Some(0), Some(1)]);
     assert_eq!(fixture.statistic("most ids of a key"), 3);
+}
+
+#[test]
+fn a_set_before_a_node_holds_its_id_from_the_node_in_front() {
+    for (early, second) in [(false, Some(0)), (true, None)] {
+        let mut fixture = row(6);
+        pair(&mut fixture, 0, 3, 0);
+        pair(&mut fixture, 3, 5, 1);
+        if early {
+            let group = pipewright_abi::GroupId(1);
+            fixture.place(group, Role::Set, Anchor::before(NodeId(3)));
+        }
+        run(&mut fixture, 1);
+        assert_eq!(ids(&fixture), [Some(0), second], "early: {early}");
+    }
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn covered_pairs(kernel: &Kernel<'_>, plan: &SyncPlan) -> Vec<GroupId> {
     for id in plan.live_groups().filter(|&g| plan.group(g).is_pair()) {
         if let (Some(set), Some(wait)) = (plan.place(id, Role::Set), plan.place(id, Role::Wait)) {
             let group = plan.group(id);
-            let ends = Ends { id, set: set.node, wait: wait.node, carrier: group.carrier };
+            let ends = Ends { id, set: set.node_in_front(), wait: wait.node, carrier: group.carrier };
             by_key.entry(group.key()).or_default().push(ends);
             pairs.push((group.key(), ends));
         }
@@ -104,6 +104,19 @@ mod tests {
         fixture.pair("V", "MTE2", n[0], n[4]);
         fixture.pair("MTE2", "V", n[2], n[4]);
         assert_eq!(left(fixture), [1, 2, 3], "pairs of other keys and pairs that only overlap stay");
+    }
+
+    #[test]
+    fn a_set_before_an_instruction_is_no_set_behind_it() {
+        use pipewright_abi::plan::{Anchor, Edit, Entry, Position};
+        let mut k = KernelBuilder::new();
+        let n = nodes(&mut k, 3);
+        let mut fixture = Fixture::new(k.finish());
+        fixture.pair("MTE2", "V", n[1], n[2]);
+        let early = fixture.pair("MTE2", "V", n[1], n[2]);
+        let (entry, anchor) = (Entry { group: early, role: Role::Set }, Anchor::before(n[1]));
+        fixture.edit(Edit::Place { entry, anchor, position: Position::Front });
+        assert_eq!(left(fixture), [0], "the one behind covers the one in front, not the other way round");
     }
 
     #[test]

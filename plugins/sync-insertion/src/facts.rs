@@ -57,11 +57,6 @@ pub(crate) struct Cover {
 }
 
 impl Cover {
-    /// Everything strictly between two nodes.
-    pub(crate) fn between(above: u32, below: u32) -> Self {
-        Self { above, below, all_below: 0, needs: 0, until: u32::MAX, holds: false }
-    }
-
     /// Takes in that `finished` was known at position `event` of the straight path.
     pub(crate) fn learn(&mut self, finished: Pipes, event: u32) {
         let in_time = self.until != u32::MAX && event > 2 * self.until;

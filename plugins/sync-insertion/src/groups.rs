@@ -3,8 +3,8 @@
 use pipewright_abi::hazard::Hazards;
 use pipewright_abi::kernel::{Kernel, node_kind};
 use pipewright_abi::parts::{PartIndex, PartKind, Parts};
-use pipewright_abi::plan::Anchor;
-use pipewright_abi::{NodeId, PassContext, PassError, PipeId};
+use pipewright_abi::plan::{Anchor, Entry, Position, Role};
+use pipewright_abi::{GroupId, NodeId, PassContext, PassError, PipeId};
 
 use crate::scan::Setting;
 use crate::waits::{Wait, Waits, position};
@@ -30,6 +30,8 @@ pub(crate) struct Groups<'c, 'p> {
     gives_seen_to_tail: Vec<bool>,
     /// Whether ends count where motion puts them.
     moved: bool,
+    /// Pairs whose set stands before its instruction.
+    early: Vec<GroupId>,
 }
 
 impl<'c, 'p> Groups<'c, 'p> {
@@ -54,15 +56,17 @@ impl<'c, 'p> Groups<'c, 'p> {
             gives_seen: vec![false; parts],
             gives_seen_to_tail: vec![false; parts],
             moved,
+            early: Vec::new(),
         }
     }
 
-    /// Makes the group for the dependence of the instruction scanned now on the instruction `earlier`. Its statements
-    /// stand around all of a call that several pipes work for. Returns the part that its set, or the barrier, stands in.
-    pub(crate) fn add(&mut self, setting: &Setting<'_>, earlier: u32) -> Result<PartIndex, PassError> {
-        let (now, n) = (NodeId(setting.now), NodeId(earlier));
+    /// Makes the group for the dependence of the instruction scanned now on what is finished at a position: an instruction, or
+    /// what stands in front of it. Its statements stand around all of a call that several pipes work for. Returns the part
+    /// that its set, or the barrier, stands in.
+    pub(crate) fn add(&mut self, setting: &Setting<'_>, finished: u32) -> Result<PartIndex, PassError> {
+        let (now, n) = (NodeId(setting.now), NodeId(finished / 2));
         let ((at, _), (_, set)) = (self.kernel.call(now), self.kernel.call(n));
-        let (later_pipe, earlier_pipe) = (setting.pipe, self.pipe_of(earlier));
+        let (later_pipe, earlier_pipe) = (setting.pipe, self.pipe_of(n.0));
         if later_pipe == earlier_pipe {
             self.cx.add_barrier(PipeId(later_pipe), Anchor::before(at), self.carrier, 0)?;
             let barriers = &mut self.barriers[later_pipe as usize];
@@ -74,8 +78,19 @@ impl<'c, 'p> Groups<'c, 'p> {
         }
         let key = (PipeId(earlier_pipe), PipeId(later_pipe));
         let roots = self.hazards.roots(&self.kernel, now, n);
-        self.cx.add_pair(key, set, at, self.carrier, &roots)?;
-        let wait = if self.moved {
+        let group = self.cx.add_pair(key, set, at, self.carrier, &roots)?;
+        // Of a conflict with its last execution before an inner loop is entered again, pairs inside of it know nothing.
+        let left_over = setting.inner_loop.filter(|&(begin, end)| begin < n.0 && n.0 < end);
+        let wait = if finished.is_multiple_of(2) {
+            self.cx.place(group, Role::Set, Anchor::before(n), Position::Front)?;
+            self.early.push(group);
+            let wait_at = if self.moved { begin_outside(setting.parts, at, n) } else { at.0 };
+            Wait { at: 2 * wait_at, set: finished }
+        } else if let Some((begin, end)) = left_over {
+            self.cx.place(group, Role::Set, Anchor::after(NodeId(end)), Position::Back)?;
+            self.cx.place(group, Role::Wait, Anchor::before(NodeId(begin)), Position::Back)?;
+            Wait { at: 2 * begin, set: 2 * end + 1 }
+        } else if self.moved {
             Wait {
                 at: 2 * begin_outside(setting.parts, at, set),
                 set: 2 * end_outside(setting.parts, set, at) + 1,
@@ -104,6 +119,22 @@ impl<'c, 'p> Groups<'c, 'p> {
         }
         let waits = if is_behind_set { &mut self.waits } else { &mut self.back_waits };
         waits[index].add(wait);
+    }
+
+    /// Puts the sets that stand before their instruction behind its waits for the pipe that they are for. Whatever that pipe did
+    /// so long it did before it gets to its own wait, so nothing is lost; and the flag is taken before it is set again.
+    pub(crate) fn put_early_behind_waits(&mut self) -> Result<(), PassError> {
+        for group in std::mem::take(&mut self.early) {
+            let plan = self.cx.plan();
+            let dst = plan.group(group).dst;
+            let Some(anchor) = plan.place(group, Role::Set) else { continue };
+            let for_it = |y: &Entry| y.role == Role::Wait && plan.group(y.group).src == dst;
+            let first: Vec<Entry> = plan.at(anchor).iter().copied().filter(for_it).collect();
+            for entry in first.into_iter().rev() {
+                self.cx.place(entry.group, entry.role, anchor, Position::Front)?;
+            }
+        }
+        Ok(())
     }
 
     fn note_loops_left(&mut self, parts: &Parts, wait: NodeId, set: NodeId) {

@@ -15,6 +15,9 @@
 //! path, so nothing that is known there hangs on a trip or an arm, and a pipe that finishes there is finished for all the
 //! code before. What is ordered by pairs that stay inside a construct is still not known outside.
 //!
+//! With `exact-rotation` a conflict through tiles that a loop hands on in turn counts in the trips in which it happens
+//! (see `turns`).
+//!
 //! Time: a scan visits only nodes at which its knowledge changes, and stops where nothing is left to find
 //! (`scan`); it does not look again at what an earlier scan is known to cover (`facts`). In straight-line code,
 //! nested loops and branches that reuse their memory this is close to linear. The number of groups itself can be
@@ -28,6 +31,7 @@ mod lists;
 mod rounds;
 mod scan;
 mod seen;
+mod turns;
 mod waits;
 
 use pipewright_abi::kernel::{kernel_flag, node_kind};
@@ -62,6 +66,12 @@ impl Pass for SyncInsertion {
                  sync-motion puts them, before and behind constructs; then nothing is lost, loop-history does not \
                  matter, and fewer groups are made",
             )
+            .option(
+                "exact-rotation",
+                false,
+                "know which of the tiles that a loop hands on in turn an instruction touches in which trip; where two never meet \
+                 in one trip, the set stands before its instruction",
+            )
     }
 
     fn run(cx: &mut PassContext<'_>) -> Result<(), PassError> {
@@ -80,7 +90,7 @@ impl Pass for SyncInsertion {
             (_, "drop") => Ends::DropHistory,
             _ => Ends::KeepHistory,
         };
-        rounds::insert(cx, kernel, ends)?;
+        rounds::insert(cx, kernel, ends, cx.flag("exact-rotation"))?;
         let last = kernel.node_ids().rev().find(|&n| kernel.node(n).kind != node_kind::PLACEHOLDER);
         if let (true, Some(last)) = (cx.flag("tail-barrier"), last) {
             let all = cx.target().all_pipes().ok_or_else(|| {

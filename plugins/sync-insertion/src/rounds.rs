@@ -6,14 +6,20 @@ use pipewright_abi::plan::Anchor;
 use pipewright_abi::{NodeId, PassContext, PassError};
 
 use crate::candidate::Candidate;
-use crate::facts::{Cover, Facts};
+use crate::facts::Facts;
 use crate::groups::Groups;
 use crate::lists::Lists;
 use crate::scan::{Scan, Setting, Trace};
+use crate::turns::{Turns, View};
 use crate::waits::{Pipes, only};
 
 /// Inserts a pair or barrier for each hazard that the ones before do not order.
-pub(crate) fn insert<'p>(cx: &mut PassContext<'p>, kernel: Kernel<'p>, ends: Ends) -> Result<(), PassError> {
+pub(crate) fn insert<'p>(
+    cx: &mut PassContext<'p>,
+    kernel: Kernel<'p>,
+    ends: Ends,
+    exact_rotation: bool,
+) -> Result<(), PassError> {
     let (hazards, target) = (cx.hazards()?, cx.target());
     let pipes = target.t.pipes.len();
     if pipes > Pipes::BITS as usize {
@@ -32,6 +38,7 @@ pub(crate) fn insert<'p>(cx: &mut PassContext<'p>, kernel: Kernel<'p>, ends: End
         part_pipes: part_pipes(&kernel, &parts),
         forward: Facts::new(lists.slots()),
         round: Facts::new(lists.slots()),
+        turns: Turns::new(kernel, hazards, exact_rotation),
         groups: Groups::new(cx, kernel, hazards, pipes, parts.count(), ends == Ends::Moved),
         kernel,
         parts,
@@ -56,7 +63,7 @@ pub(crate) fn insert<'p>(cx: &mut PassContext<'p>, kernel: Kernel<'p>, ends: End
             _ => {}
         }
     }
-    Ok(())
+    rounds.groups.put_early_behind_waits()
 }
 
 /// What scans take for granted about where the ends of a pair stand.
@@ -77,6 +84,7 @@ struct Rounds<'c, 'p> {
     lists: Lists,
     forward: Facts,
     round: Facts,
+    turns: Turns<'p>,
     groups: Groups<'c, 'p>,
     ends: Ends,
     pipes: usize,
@@ -85,9 +93,10 @@ struct Rounds<'c, 'p> {
 impl Rounds<'_, '_> {
     /// Looks for dependences of `now` on what precedes it.
     fn forward(&mut self, now: u32) -> Result<(), PassError> {
-        let Self { kernel, parts, part_pipes, lists, forward: facts, groups, ends, pipes, .. } = self;
+        let Self { kernel, parts, part_pipes, lists, turns, forward: facts, groups, ends, pipes, .. } = self;
         let part = parts.of(NodeId(now));
         let call = kernel.call(NodeId(now));
+        let view = View::new(turns, parts, now, None);
         let uses = lists.uses(now);
         let mut candidates = Vec::new();
         for used in uses {
@@ -96,8 +105,8 @@ impl Rounds<'_, '_> {
             if !facts.covers_up_to(used.slot, part, last) {
                 let own = call.0.0..now;
                 let covers = facts.covers(parts, used.slot, now).collect();
-                let candidate = Candidate::new(list, covers).without(own);
-                candidates.extend(candidate.last(2 * now, 0).is_some().then_some(candidate));
+                let candidate = Candidate::new(list, covers, None).without(own);
+                candidates.extend(candidate.last(2 * now, 0, &view).is_some().then_some(candidate));
             }
         }
         let mut trace = Trace::default();
@@ -109,13 +118,18 @@ impl Rounds<'_, '_> {
                 now,
                 pipe: kernel.node(NodeId(now)).pipe.0,
                 least_candidate: 0,
+                view,
+                inner_loop: None,
             };
             let mut scan = Scan::new(setting, candidates, groups, *pipes);
             scan.path(0)?;
             trace = scan.trace();
         }
         let around = Around { parts, top: 0, loops_give_seen: *ends == Ends::KeepHistory, call: call.0.0 };
-        note(facts, lists, &around, now, kernel.node(NodeId(now)).pipe.0, &trace);
+        // What need not be finished for its turn may have to be for another instruction of its slots.
+        if !view.takes_turns() {
+            note(facts, lists, &around, now, kernel.node(NodeId(now)).pipe.0, &trace);
+        }
         Ok(())
     }
 
@@ -143,7 +157,7 @@ impl Rounds<'_, '_> {
         end: u32,
         construct: Option<(u32, u32)>,
     ) -> Result<(), PassError> {
-        let Self { kernel, parts, part_pipes, lists, round: facts, groups, ends, pipes, .. } = self;
+        let Self { kernel, parts, part_pipes, lists, turns, round: facts, groups, ends, pipes, .. } = self;
         let part = parts.of(NodeId(now));
         // In a loop of the body the tail begins at the instruction, and what stands in that loop was dealt with when it
         // ended. A branch of the body is scanned in full.
@@ -151,6 +165,7 @@ impl Rounds<'_, '_> {
         let inner_loop = construct.filter(|&(begin, _)| is_loop(begin));
         let branch = construct.filter(|&(begin, _)| !is_loop(begin));
         let least_candidate = branch.map_or(now, |(begin, _)| begin);
+        let view = View::new(turns, parts, now, Some(kernel.node(NodeId(end)).begin.0));
         let uses = lists.uses(now);
         let mut candidates = Vec::new();
         for used in uses {
@@ -159,10 +174,10 @@ impl Rounds<'_, '_> {
                 continue;
             }
             let list = lists.list(used.list);
-            let covers = facts.covers_round(parts, used.slot, now);
-            let dealt_with = inner_loop.map(|(begin, end)| Cover::between(begin, end));
-            let candidate = Candidate::new(list, covers.chain(dealt_with).collect());
-            candidates.extend(candidate.last(2 * end, 2 * least_candidate).is_some().then_some(candidate));
+            let covers = facts.covers_round(parts, used.slot, now).collect();
+            let candidate = Candidate::new(list, covers, inner_loop);
+            candidates
+                .extend(candidate.last(2 * end, 2 * least_candidate, &view).is_some().then_some(candidate));
         }
         let mut trace = Trace::default();
         if !candidates.is_empty() {
@@ -173,13 +188,18 @@ impl Rounds<'_, '_> {
                 now,
                 pipe: kernel.node(NodeId(now)).pipe.0,
                 least_candidate: 2 * least_candidate,
+                view,
+                inner_loop,
             };
             let mut scan = Scan::new(setting, candidates, groups, *pipes);
             scan.round(body, end)?;
             trace = scan.trace();
         }
         let around = Around { parts, top: body, loops_give_seen: *ends == Ends::KeepHistory, call: now };
-        note(facts, lists, &around, now, kernel.node(NodeId(now)).pipe.0, &trace);
+        // What need not be finished for its turn may have to be for another instruction of its slots.
+        if !view.takes_turns() {
+            note(facts, lists, &around, now, kernel.node(NodeId(now)).pipe.0, &trace);
+        }
         Ok(())
     }
 }

@@ -30,6 +30,7 @@ use crate::facts::Cover;
 use crate::groups::Groups;
 use crate::rounds::Ends;
 use crate::seen::SeenSets;
+use crate::turns::View;
 use crate::waits::{Pipes, only};
 
 /// The record within one straight piece that the scan is in.
@@ -64,6 +65,9 @@ pub(crate) struct Setting<'s> {
     /// Pipes of the instructions in each part, at any depth.
     pub(crate) part_pipes: &'s [Pipes],
     pub(crate) ends: Ends,
+    pub(crate) view: View<'s>,
+    /// The loop inside the one looked round that holds the instruction.
+    pub(crate) inner_loop: Option<(u32, u32)>,
     /// The instruction.
     pub(crate) now: u32,
     pub(crate) pipe: u32,
@@ -95,6 +99,15 @@ enum Phase {
     Prefix,
     /// The previous iteration from its end down to the instruction.
     Tail,
+    /// The iteration before that. Nothing is looked for but whether this pipe is finished.
+    Before(u32),
+}
+
+impl Phase {
+    /// Whether groups are made.
+    fn has_candidates(self) -> bool {
+        matches!(self, Self::Forward | Self::Tail)
+    }
 }
 
 /// What is known at some point of the straight path.
@@ -290,13 +303,28 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         }
         if self.is_candidate(event) {
             let pipe = self.groups.pipe_of(node);
-            if self.top().finished & only(pipe) == 0 {
-                let part = self.groups.add(&self.setting, node)?;
+            if self.top().finished & only(pipe) == 0 && !self.is_finished_before(pipe, event)? {
+                let part = self.groups.add(&self.setting, event)?;
                 self.note_made(pipe);
                 self.finish_around(pipe, part, event);
             }
         }
         Ok(())
+    }
+
+    /// In the tail, at a position in front of an instruction that need only be finished an iteration earlier: whether it is,
+    /// by what all pipes that are finished here waited for in that iteration.
+    fn is_finished_before(&mut self, pipe: u32, event: u32) -> Result<bool, PassError> {
+        if self.phase != Phase::Tail || !event.is_multiple_of(2) || self.frames.len() > 1 {
+            return Ok(false);
+        }
+        let (body, finished) = (self.frames[0].part, self.frames[0].finished);
+        let here = std::mem::replace(&mut self.frames, vec![Frame::new(body, (0, 0), true, finished)]);
+        self.phase = Phase::Before(pipe);
+        self.run(body, 2 * self.end, event + 1)?;
+        self.phase = Phase::Tail;
+        let then = std::mem::replace(&mut self.frames, here);
+        Ok(then[0].finished & only(pipe) != 0)
     }
 
     /// Takes in the barrier and the waits at a position before a node.
@@ -363,8 +391,8 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         self.note_seen(src, dst, set);
         let parts = self.setting.parts;
         // In the tail the straight path of the instruction is not scanned.
-        let on_path =
-            self.phase != Phase::Tail && parts.contains(parts.of(NodeId(set / 2)), NodeId(self.setting.now));
+        let on_path = matches!(self.phase, Phase::Forward | Phase::Prefix)
+            && parts.contains(parts.of(NodeId(set / 2)), NodeId(self.setting.now));
         let stays = self.frames.iter().all(|f| f.gives_seen);
         if on_path && stays && set < 2 * self.setting.now && self.is_done(dst, self.frames[0].finished) {
             let settled = &mut self.settled[src as usize];
@@ -410,7 +438,7 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         // Sets of seen waits.
         let mut event = self.last_set(from).filter(|&s| s >= lo);
         // Candidates.
-        if self.phase != Phase::Prefix {
+        if self.phase.has_candidates() {
             event = event.max(self.candidate(from, lo, finished));
         }
         // Barriers of the pipe itself.
@@ -471,7 +499,7 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
         for cover in self.candidates.iter_mut().flat_map(|c| &mut c.covers) {
             cover.learn(finished, event);
         }
-        let least = if self.phase == Phase::Prefix { 0 } else { self.least_candidate(0, finished) };
+        let least = if self.phase.has_candidates() { self.least_candidate(0, finished) } else { 0 };
         self.frames[0].least_set = least;
     }
 
@@ -486,15 +514,19 @@ impl<'s, 'g, 'c, 'p> Scan<'s, 'g, 'c, 'p> {
     fn candidate(&self, below: u32, least: u32, finished: Pipes) -> Option<u32> {
         let least = least.max(self.setting.least_candidate);
         let open = self.candidates.iter().filter(|c| finished & only(c.pipe()) == 0);
-        open.filter_map(|c| c.last(below, least)).max()
+        open.filter_map(|c| c.last(below, least, &self.setting.view)).max()
     }
 
     fn has_candidate(&self, from: u32) -> bool {
-        let below = if self.phase == Phase::Prefix { 2 * self.end } else { from };
+        let below = match self.phase {
+            Phase::Before(pipe) => return self.frames[0].finished & only(pipe) == 0,
+            Phase::Prefix => 2 * self.end,
+            Phase::Forward | Phase::Tail => from,
+        };
         self.candidate(below, 0, self.frames[0].finished).is_some()
     }
 
     fn is_candidate(&self, event: u32) -> bool {
-        self.phase != Phase::Prefix && self.candidate(event + 1, event, 0) == Some(event)
+        self.phase.has_candidates() && self.candidate(event + 1, event, 0) == Some(event)
     }
 }

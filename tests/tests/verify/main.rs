@@ -15,3 +15,4 @@ mod pipelines;
 mod places;
 mod random;
 mod soundness;
+mod turns;

@@ -192,35 +192,38 @@ impl Writer<'_> {
         }
     }
 
-    /// A loop that may hand two rows on, exchanged or not.
+    /// A loop that may hand two or three rows on, in turn or not.
     fn counted_loop(&mut self, depth: usize, a: &str, b: &str) {
         self.names += 1;
         let n = self.names;
         let bound = ["%n", "%c3", "%c1", "%n"][self.genes.below(4)];
-        let carries = self.genes.below(3) == 1;
+        let carried = [0, 0, 0, 2, 2, 3][self.genes.below(6)];
         let before = self.mark();
-        if carries {
+        let names = ["p", "q", "s"].map(|name| format!("%{name}{n}"));
+        let names = &names[..carried];
+        let types = vec!["!row"; carried].join(", ");
+        if carried > 0 {
+            let inits = [a.to_owned(), b.to_owned(), self.row()];
+            let inits: Vec<_> =
+                names.iter().zip(inits).map(|(name, init)| format!("{name} = {init}")).collect();
+            let inits = inits.join(", ");
             self.line(&format!(
-                "%r{n}:2 = scf.for %i{n} = %c0 to {bound} step %c1 iter_args(%p{n} = {a}, %q{n} = {b}) -> (!row, !row) {{"
+                "%r{n}:{carried} = scf.for %i{n} = %c0 to {bound} step %c1 iter_args({inits}) -> ({types}) {{"
             ));
-            self.rows.extend([format!("%p{n}"), format!("%q{n}")]);
+            self.rows.extend_from_slice(names);
         } else {
             self.line(&format!("scf.for %i{n} = %c0 to {bound} step %c1 {{"));
         }
         self.block(depth + 1);
-        if carries {
-            let (a, b) = if self.genes.below(3) > 0 {
-                (format!("%q{n}"), format!("%p{n}"))
-            } else {
-                (self.row(), self.row())
-            };
-            self.line(&format!("scf.yield {a}, {b} : !row, !row"));
+        if carried > 0 {
+            let in_turn = self.genes.below(3) > 0;
+            let next = |i: usize| names[(i + 1) % carried].clone();
+            let yielded: Vec<_> = (0..carried).map(|i| if in_turn { next(i) } else { self.row() }).collect();
+            self.line(&format!("scf.yield {} : {types}", yielded.join(", ")));
         }
         self.line("}");
         self.back_to(before);
-        if carries {
-            self.rows.extend([format!("%r{n}#0"), format!("%r{n}#1")]);
-        }
+        self.rows.extend((0..carried).map(|i| format!("%r{n}#{i}")));
     }
 
     fn while_loop(&mut self, depth: usize) {
