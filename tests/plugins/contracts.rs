@@ -235,6 +235,7 @@ passes! {
     WritesColumn "writes-column", writes(&["event-ids"]), |_| column(OwnedColumn::new(LATE_SETS, &[0u32]));
     WritesText "writes-text", writes(&[]), |_| column(OwnedColumn::new("outcome.text/1", b"text"));
     ChangesLate "changes-late", writes(&[]), |_| edits(barrier(V, 0));
+    PlansLate "plans-late", writes(&[]).over_module(), |_| addresses(&[Address { op: OpId(0), ..Address::default() }]);
     // What it is lent.
     ListsColumns "lists-columns", PassInfo::new("Lists what it is lent").reads(&["module", "kernel"]).writes(&["text"]).over_module(), names;
     ListsForFunctions "lists-for-functions", PassInfo::new("Lists what it is lent").reads(&["sync-groups"]).writes(&["text"]), names;

@@ -362,9 +362,40 @@ fn a_plugin_without_contract_is_lent_everything_and_may_change_plans() {
     // Nobody knows from what it declares that it changes the plan, but it is seen when it does.
     let late = run(&["a3-codegen", "changes-late"], &[]);
     assert!(late.code == Some(1) && late.stderr.contains("pass::stale"), "{}", late.stderr);
+    let late = run(&["hazard-analysis", "sync-insertion", "plans-late"], &["--emit", "plan"]);
+    let what = "it plans memory after stages that worked on `double_rows` as it was before";
+    assert!(late.code == Some(1) && late.stderr.contains(what), "{}", late.stderr);
 }
 
 // The pages.
+
+/// What our passes read and write is what their page says.
+#[test]
+fn the_page_of_passes_has_what_they_declare() {
+    let sandbox = Sandbox::default();
+    let page = std::fs::read_to_string(workspace().join("plugins/README.md")).unwrap();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .map(|line| line.split('|').map(str::trim).collect())
+        .filter(|cells: &Vec<&str>| cells.len() == 5 && cells[1].starts_with('`'))
+        .collect();
+    assert!(rows.len() > 9, "the table is there");
+    for cells in rows {
+        for name in cells[1].split(", ").map(|name| name.trim_matches('`')) {
+            let shown = sandbox.run(["passes", name]).stdout;
+            let declared = |key: &str| {
+                let line = shown.lines().find_map(|line| line.trim().strip_prefix(key)).expect("the line");
+                let names = line.trim().split(", ").filter(|name| *name != "kernel" && *name != "-");
+                let quote = |name: &str| match name.strip_suffix('?') {
+                    Some(name) => format!("`{name}`?"),
+                    None => format!("`{name}`"),
+                };
+                names.map(quote).collect::<Vec<_>>().join(", ")
+            };
+            assert_eq!((declared("reads"), declared("writes")), (cells[2].into(), cells[3].into()), "{name}");
+        }
+    }
+}
 
 /// The table of artifacts in the page is the one of the program.
 #[test]
