@@ -137,6 +137,31 @@ fn windows_are_judged_where_they_are_accessed() {
     );
 }
 
+/// Slots of one buffer lie one behind the other: one that is named has a place of its own, one that is computed any of them.
+#[test]
+fn slots_of_a_buffer_are_judged_one_by_one() {
+    let slots = |address: i64, slot: &str| {
+        let many = "!pto.multi_tile_buf<!pto.tile_buf<vec, 16x64xf32>, count=3>";
+        format!(
+            "  %at = arith.constant {address} : i64
+  %m = pto.alloc_multi_tile addr = %at : {many}
+  %w = pto.multi_tile_get %m[{slot}] : {many} -> !tile
+  pto.tabs ins(%w : !tile) outs(%w : !tile)\n"
+        )
+    };
+    let judged = |address, slot| said(&kernel("vector", [0, 4096], &slots(address, slot)));
+    assert_eq!(judged(184320, "%n"), Vec::<String>::new());
+    let [odd] = &judged(70660, "%c0")[..] else { panic!("one finding") };
+    assert!(
+        odd.starts_with("the memory that it touches begins at 70660 in vec, which is no multiple"),
+        "{odd}"
+    );
+    // Only the last of the three is outside, by all of its bytes.
+    assert_eq!(judged(188416, "%c1"), Vec::<String>::new());
+    let [long] = &judged(188416, "%n")[..] else { panic!("one finding") };
+    assert!(long.starts_with("the memory that it touches begins at 188416 in vec, 4096 bytes"), "{long}");
+}
+
 #[test]
 fn slots_that_a_pipe_owns_are_for_that_pipe() {
     let buffer = |base: i64, size: i64| {
