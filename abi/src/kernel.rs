@@ -212,6 +212,32 @@ pub struct Rotation {
     pub mode: u32,
 }
 
+/// A call of a function. It may do anything, on any pipe, to any memory.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct FunctionCall {
+    /// The operation.
+    pub op: OpId,
+    /// The node before which it stands; the number of nodes if it stands behind all of them.
+    pub before: NodeId,
+}
+
+/// Flags of a pair that are not the plan's: the source sets or waits for them, or functions that are called do.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct FlagUse {
+    /// Bit i: it may be the flag with id i.
+    pub ids: u64,
+    /// The operation in this function: the one that synchronizes, or the call. None if the flag is up around the function.
+    pub op: OpId,
+    /// The pipe that sets.
+    pub src: PipeId,
+    /// The pipe that waits.
+    pub dst: PipeId,
+    /// Always 0.
+    pub reserved: u32,
+}
+
 /// Facts of a kernel that are single values.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -255,6 +281,10 @@ table! {
     phases: Phase = "kernel.phases/1",
     /// Accesses to tiles that loops hand on in turn, ascending by access.
     rotations: Rotation = "kernel.rotations/1",
+    /// Calls of functions, in program order.
+    function_calls: FunctionCall = "kernel.function-calls/1",
+    /// Flags that are not the plan's.
+    flag_uses: FlagUse = "kernel.flag-uses/1",
 }
 
 impl<'a> Kernel<'a> {

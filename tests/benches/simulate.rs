@@ -37,9 +37,9 @@ fn speed(criterion: &mut Criterion) {
         let (view, lent) = (module.view(), target.view());
         let flat = units[0].kernel.view();
         let program = build::programs(Some(&view), &flat, &units[0].plan, &lent).remove(0);
-        let prices = Prices::new(&program, &view, &flat, &lent, &costs);
+        let prices = Prices::new(&program, &view, &lent, &costs);
         let setup = Setup { budget: u64::MAX, ..Setup::default() };
-        let run = || simulate(&program, &view, &flat, &prices, &setup);
+        let run = || simulate(&program, &view, &prices, &setup);
         let first = run();
         assert!(first.cycles.is_some() && first.simulated == first.executed);
         group.throughput(Throughput::Elements(first.simulated));

@@ -241,7 +241,7 @@ fn mistakes_in_arguments_are_named_before_the_work() {
     };
     assert!(wrong(&["--shard", "0/3"]).contains("write `K/N` with K from 1 to N"));
     assert!(wrong(&["--trip", "rows"]).contains("write `NAME=N`"));
-    assert!(wrong(&["--trip", "rows=-1"]).contains("`-1` is no number of trips"));
+    assert!(wrong(&["--trip", "rows=many"]).contains("`many` is no value here: write `NAME=N`"));
     assert!(wrong(&["--trip", "rows=1", "--trip", "%rows=2"]).contains("`rows` is given twice"));
     assert!(wrong(&["--json", "r", "--csv", "r"]).contains("is to be two files at once"));
     let folder = sandbox.run(["compare", "k"].into_iter().chain(TWO).chain(["--html", "no/r.html"]));

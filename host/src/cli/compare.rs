@@ -247,7 +247,7 @@ fn compare(arguments: &Arguments, has_baseline: bool) -> Result<Report, Failure>
         }
         None => ControlFlow::Break(()),
     });
-    let names = arguments.trips.trips.iter().map(|(name, _)| name);
+    let names = arguments.trips.names();
     for name in names.filter(|name| !named.contains(*name)) {
         output::note(&format!("warning: no loop or bound in these kernels is called `{name}`\n"));
     }

@@ -22,7 +22,8 @@ use crate::simulate::svg::svg;
 use crate::simulate::timeline::Timeline;
 use crate::simulate::trace::trace;
 use crate::simulate::{Setup, Simulation, simulate};
-use crate::verify::build;
+use crate::verify::inline;
+use crate::verify::program::Program;
 use crate::{lower, plugin, syntax, target};
 
 /// Arguments of `pipewright simulate`.
@@ -75,7 +76,10 @@ pub(super) struct Arguments {
 pub(super) struct TripArguments {
     /// Trips of the loop with this induction variable, or the value of this parameter (repeatable)
     #[arg(long = "trip", value_name = "NAME=N", value_parser = named_number)]
-    pub(super) trips: Vec<(String, u64)>,
+    pub(super) trips: Vec<(String, i64)>,
+    /// Which way branches go that this condition decides (repeatable)
+    #[arg(long = "branch", value_name = "NAME=BOOL", value_parser = named_truth)]
+    pub(super) branches: Vec<(String, i64)>,
     /// Trips of loops whose bounds are not known
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub(super) default_trips: u64,
@@ -90,26 +94,46 @@ enum Format {
     Json,
 }
 
-fn named_number(text: &str) -> Result<(String, u64), String> {
-    let (name, number) = text.split_once('=').ok_or("write `NAME=N`")?;
-    let number = number.trim().parse().map_err(|_| format!("`{number}` is no number of trips"))?;
-    let name = name.trim().trim_start_matches('%');
+/// What `read` makes of the text behind the name.
+fn named(text: &str, form: &str, read: impl Fn(&str) -> Option<i64>) -> Result<(String, i64), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("write `{form}`"))?;
+    let (name, value) = (name.trim().trim_start_matches('%'), value.trim());
     if name.is_empty() {
-        return Err("write `NAME=N`".into());
+        return Err(format!("write `{form}`"));
     }
-    Ok((name.to_owned(), number))
+    let value = read(value).ok_or_else(|| format!("`{value}` is no value here: write `{form}`"))?;
+    Ok((name.to_owned(), value))
+}
+
+fn named_number(text: &str) -> Result<(String, i64), String> {
+    named(text, "NAME=N", |number| number.parse().ok())
+}
+
+fn named_truth(text: &str) -> Result<(String, i64), String> {
+    named(text, "NAME=true` or `NAME=false", |truth| match truth {
+        "true" | "1" => Some(1),
+        "false" | "0" => Some(0),
+        _ => None,
+    })
 }
 
 impl TripArguments {
-    /// Trips by name.
-    pub(super) fn given(&self) -> Result<BTreeMap<String, u64>, Failure> {
+    /// All that is given, by name.
+    pub(super) fn given(&self) -> Result<BTreeMap<String, i64>, Failure> {
         let mut given = BTreeMap::new();
-        for (name, number) in &self.trips {
-            if given.insert(name.clone(), *number).is_some() {
-                return Err(Failure::Usage(format!("`--trip`: `{name}` is given twice")));
+        for (flag, named) in [("--trip", &self.trips), ("--branch", &self.branches)] {
+            for (name, value) in named {
+                if given.insert(name.clone(), *value).is_some() {
+                    return Err(Failure::Usage(format!("`{flag}`: `{name}` is given twice")));
+                }
             }
         }
         Ok(given)
+    }
+
+    /// The names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.trips.iter().chain(&self.branches).map(|(name, _)| name)
     }
 }
 
@@ -183,7 +207,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("no function is called `{function}`; {help}")));
     }
     failed |= all.iter().any(|f| f.simulation.cycles.is_none());
-    for name in arguments.trips.trips.iter().map(|(name, _)| name) {
+    for name in arguments.trips.names() {
         if !all.iter().any(|f| f.simulation.named.contains(name)) {
             output::note(&format!("warning: no loop or bound is called `{name}`\n"));
         }
@@ -231,30 +255,29 @@ impl Simulator<'_> {
         let kernels = lower_all(&module, self.target, self.pipeline.writes("addresses")).map_err(fail)?;
         let mut units: Vec<_> = kernels.into_iter().map(Unit::new).collect();
         pipeline::run(self.pipeline, &mut module, self.target, &mut units, &mut |_| {}).map_err(fail)?;
-        Ok(units.iter().flat_map(|unit| self.unit(&module, unit)).collect())
+        let planned: Vec<_> = units.iter().map(Unit::planned).collect();
+        let of_module = inline::of_module(&module.view(), &planned, &self.target.view());
+        let programs = of_module.programs.into_iter().zip(&units);
+        let programs = programs.flat_map(|(programs, unit)| programs.into_iter().map(move |p| (p, unit)));
+        Ok(programs.filter_map(|(program, unit)| self.program(&module, unit, program)).collect())
     }
 
-    fn unit(&mut self, module: &ModuleData, unit: &Unit) -> Vec<Function> {
-        let (view, kernel, target) = (module.view(), unit.kernel.view(), self.target.view());
-        let mut functions = Vec::new();
-        for program in build::programs(Some(&view), &kernel, &unit.plan, &target) {
-            if self.arguments.function.as_ref().is_some_and(|f| f != unit.name(module) && *f != program.name)
-            {
-                self.others.push(program.name);
-                continue;
-            }
-            let prices = Prices::new(&program, &view, &kernel, &target, self.table);
-            let simulation = simulate(&program, &view, &kernel, &prices, &self.setup);
-            let timeline = |spans| simulation.timeline(&program, &module.source, spans);
-            functions.push(Function {
-                timeline: timeline(MAX_SPANS),
-                drawn: timeline(MAX_DRAWN).shown,
-                deadlock: simulation.deadlock(&program, &module.source),
-                name: program.name,
-                simulation,
-            });
+    fn program(&mut self, module: &ModuleData, unit: &Unit, program: Program) -> Option<Function> {
+        if self.arguments.function.as_ref().is_some_and(|f| f != unit.name(module) && *f != program.name) {
+            self.others.push(program.name);
+            return None;
         }
-        functions
+        let (view, target) = (module.view(), self.target.view());
+        let prices = Prices::new(&program, &view, &target, self.table);
+        let simulation = simulate(&program, &view, &prices, &self.setup);
+        let timeline = |spans| simulation.timeline(&program, &module.source, spans);
+        Some(Function {
+            timeline: timeline(MAX_SPANS),
+            drawn: timeline(MAX_DRAWN).shown,
+            deadlock: simulation.deadlock(&program, &module.source),
+            name: program.name,
+            simulation,
+        })
     }
 }
 

@@ -15,9 +15,10 @@ use super::{Failure, PluginArguments, is_stream, output, print_reports, read};
 use crate::diagnostic::{Report, Source};
 use crate::lower::addresses::lower_all;
 use crate::pipeline::{self, ResolvedPipeline, Unit};
+use crate::verify::inline::{self, OfModule};
 use crate::verify::program::Program;
 use crate::verify::report::{Judged, json_text, sarif_text};
-use crate::verify::{FlagModel, Grade, Render, Verdict, build, verify};
+use crate::verify::{FlagModel, Grade, Render, Verdict, verify};
 use crate::{lower, plugin, syntax, target};
 
 /// Arguments of `pipewright verify`.
@@ -166,15 +167,16 @@ fn judge_input(
 /// What is wrong with a module and its plans whatever the synchronization.
 pub(super) fn fatal(file: String, module: &ModuleData, target: &TargetData, units: &[Unit]) -> Report {
     let mut diagnostics = Vec::new();
-    for program in units.iter().flat_map(|unit| programs(module, target, unit)) {
+    for program in of_module(module, target, units).programs.into_iter().flatten() {
         let render = Render { program: &program, source: &module.source };
         diagnostics.extend(crate::verify::fatal(&program).iter().map(|f| render.diagnostic(f)));
     }
     Report::new(Source::new(file, module.source.clone()), diagnostics)
 }
 
-fn programs(module: &ModuleData, target: &TargetData, unit: &Unit) -> Vec<Program> {
-    build::programs(Some(&module.view()), &unit.kernel.view(), &unit.plan, &target.view())
+fn of_module(module: &ModuleData, target: &TargetData, units: &[Unit]) -> OfModule {
+    let planned: Vec<_> = units.iter().map(Unit::planned).collect();
+    inline::of_module(&module.view(), &planned, &target.view())
 }
 
 /// Judges the final plans of a module's functions.
@@ -185,17 +187,18 @@ pub(super) fn judge(
     units: &[Unit],
     model: FlagModel,
 ) -> Judged {
-    let mut functions = Vec::new();
     let machines = target::other_machines(&module.view(), target);
-    for mut program in units.iter().flat_map(|unit| programs(module, target, unit)) {
+    let OfModule { programs, within } = of_module(module, target, units);
+    let judged = |mut program: Program| {
         let assumed = machines.iter().map(|(arch, _)| {
             format!("a core of `{arch}`, for which the kernel is written, works like one of the target")
         });
         program.assumptions.extend(assumed);
         let judgement = verify(&program, model);
-        functions.push((program, judgement));
-    }
-    Judged { file, source: module.source.clone(), functions }
+        (program, judgement)
+    };
+    let functions = programs.into_iter().flatten().map(judged).collect();
+    Judged { file, source: module.source.clone(), functions, within }
 }
 
 /// All findings of a file, for people.
@@ -233,7 +236,21 @@ fn summary(judged: &Judged) -> String {
             text += &format!("  {more} more {}\n", rule.name());
         }
     }
+    for (name, within) in &judged.within {
+        text +=
+            &format!("{}: function `{name}`: judged where it is called, in {}\n", judged.file, list(within));
+    }
     text
+}
+
+/// `a`, `b` and `c`.
+fn list(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    }
 }
 
 /// What all functions have together, if there are several.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use pipewright_abi::OpId;
 use pipewright_abi::ir::ModuleData;
 use pipewright_abi::plan::{SyncPlan, group_flag};
 
@@ -17,7 +18,7 @@ use crate::simulate::price::Prices;
 use crate::simulate::{Lines, Setup, simulate};
 use crate::syntax;
 use crate::verify::program::{Program, Step};
-use crate::verify::{Grade, Judgement, Render, build, verify};
+use crate::verify::{Grade, Judgement, Render, inline, verify};
 
 /// How files are compared.
 #[derive(Clone, Debug)]
@@ -86,7 +87,8 @@ struct Run {
 
 /// One function, or one core's part of it.
 struct Function {
-    unit: usize,
+    /// It and the functions that it calls.
+    units: Vec<usize>,
     program: Program,
     compiled: Compiled,
     /// Names for which trips were given and that it has.
@@ -111,47 +113,61 @@ impl Run {
         let passes: Vec<_> = pipeline.stages.iter().map(|s| s.name().to_owned()).zip(times).collect();
         let output_bytes = outcome.text.as_ref().map_or(0, String::len);
         let mut run = Self { module, units, history, functions: Vec::new() };
-        for index in 0..run.units.len() {
-            run.function(index, contender, plan, &passes, output_bytes);
+        let planned: Vec<_> = run.units.iter().map(Unit::planned).collect();
+        let of_module = inline::of_module(&run.module.view(), &planned, &target.view());
+        for program in of_module.programs.into_iter().flatten() {
+            let function = run.function(program, contender, plan, &passes, output_bytes);
+            run.functions.push(function);
         }
         Ok(run)
     }
 
     fn function(
-        &mut self,
-        index: usize,
+        &self,
+        program: Program,
         contender: &Contender,
         plan: &Plan,
         passes: &[(String, u64)],
         output_bytes: usize,
-    ) {
+    ) -> Function {
         let (view, target) = (self.module.view(), contender.target.view());
-        let unit = &self.units[index];
-        let kernel = unit.kernel.view();
-        for program in build::programs(Some(&view), &kernel, &unit.plan, &target) {
-            let judgement = verify(&program, plan.setup.model);
-            let prices = Prices::new(&program, &view, &kernel, &target, &contender.costs);
-            let simulation = simulate(&program, &view, &kernel, &prices, &plan.setup);
-            let source = &self.module.source;
-            let render = Render { program: &program, source };
-            let lines = Lines::new(source);
-            let mut metrics = metrics(&program, &unit.plan);
-            metrics.cycles = simulation.cycles;
-            metrics.passes = passes.to_vec();
-            metrics.output_bytes = output_bytes;
-            let compiled = Compiled {
-                verdict: verdict(&judgement),
-                findings: judgement.findings.iter().map(|f| finding(&render, &lines, f)).collect(),
-                more_findings: judgement.more.iter().map(|(r, n)| (r.name().to_owned(), *n)).collect(),
-                metrics,
-                deadlock: simulation.deadlock(&program, source),
-                notes: simulation.notes.clone(),
-                extrapolated: simulation.extrapolated,
-                skeleton: skeleton(&program, &lines),
-                timeline: plan.spans.map(|spans| simulation.timeline(&program, source, spans)),
-            };
-            self.functions.push(Function { unit: index, program, compiled, named: simulation.named });
+        let judgement = verify(&program, plan.setup.model);
+        let prices = Prices::new(&program, &view, &target, &contender.costs);
+        let simulation = simulate(&program, &view, &prices, &plan.setup);
+        // The function itself first, then those that it calls.
+        let mut units: Vec<usize> = Vec::new();
+        let of_execution: Vec<usize> = program.executions.iter().map(|e| self.unit(e.function)).collect();
+        for &unit in &of_execution {
+            if !units.contains(&unit) {
+                units.push(unit);
+            }
         }
+        let source = &self.module.source;
+        let render = Render { program: &program, source };
+        let lines = Lines::new(source);
+        let mut metrics =
+            metrics(&program, &of_execution.iter().map(|&unit| &self.units[unit].plan).collect::<Vec<_>>());
+        metrics.cycles = simulation.cycles;
+        metrics.passes = passes.to_vec();
+        metrics.output_bytes = output_bytes;
+        let compiled = Compiled {
+            verdict: verdict(&judgement),
+            findings: judgement.findings.iter().map(|f| finding(&render, &lines, f)).collect(),
+            more_findings: judgement.more.iter().map(|(r, n)| (r.name().to_owned(), *n)).collect(),
+            metrics,
+            deadlock: simulation.deadlock(&program, source),
+            notes: simulation.notes.clone(),
+            extrapolated: simulation.extrapolated,
+            skeleton: skeleton(&program, &lines),
+            timeline: plan.spans.map(|spans| simulation.timeline(&program, source, spans)),
+        };
+        Function { units, program, compiled, named: simulation.named }
+    }
+
+    /// The unit of a function.
+    fn unit(&self, function: OpId) -> usize {
+        let found = self.units.iter().position(|u| u.kernel.view().function() == function);
+        found.unwrap_or_default()
     }
 
     fn find(&self, function: &str) -> Option<&Function> {
@@ -201,21 +217,22 @@ struct Side<'a> {
 impl Side<'_> {
     /// The plan after a stage, as text.
     fn plan_text(&self, stage: usize, file: &str) -> String {
-        let unit = &self.run.units[self.function.unit];
-        let plan = self.run.history[stage].1[self.function.unit].clone();
-        let then = Unit { kernel: unit.kernel.clone(), plan, columns: Vec::new() };
-        plan_text(&then, &self.run.module, &self.contender.target, file)
+        let text = |&index: &usize| {
+            let kernel = self.run.units[index].kernel.clone();
+            let then = Unit { kernel, plan: self.run.history[stage].1[index].clone(), columns: Vec::new() };
+            plan_text(&then, &self.run.module, &self.contender.target, file)
+        };
+        self.function.units.iter().map(text).collect::<Vec<_>>().join("\n")
     }
 
     /// Cycles with one figure of the cost table changed.
     fn cycles_with(&self, figure: usize, factor: f64, setup: &Setup) -> Option<u64> {
         let (view, target) = (self.run.module.view(), self.contender.target.view());
-        let kernel = self.run.units[self.function.unit].kernel.view();
         let table = self.contender.costs.scaled(figure, factor);
         let program = &self.function.program;
-        let prices = Prices::new(program, &view, &kernel, &target, &table);
+        let prices = Prices::new(program, &view, &target, &table);
         let setup = Setup { most_records: 0, ..setup.clone() };
-        simulate(program, &view, &kernel, &prices, &setup).cycles
+        simulate(program, &view, &prices, &setup).cycles
     }
 }
 
@@ -227,7 +244,8 @@ fn divergence(pipeline: usize, first: &Side<'_>, other: &Side<'_>, file: &str) -
         Some((same, stage, name, plans))
     });
     for (mine, stage, name, plans) in shared {
-        if ours[mine].1[first.function.unit] == plans[other.function.unit] {
+        let mut units = first.function.units.iter().zip(&other.function.units);
+        if units.all(|(&ours_at, &theirs_at)| ours[mine].1[ours_at] == plans[theirs_at]) {
             continue;
         }
         let diff = diff(&first.plan_text(mine, file), &other.plan_text(stage, file));
@@ -257,8 +275,7 @@ fn vary(pipeline: usize, first: &Side<'_>, other: &Side<'_>, setup: &Setup) -> V
     }
     let used = |side: &Side<'_>| {
         let (view, target) = (side.run.module.view(), side.contender.target.view());
-        let kernel = side.run.units[side.function.unit].kernel.view();
-        Prices::new(&side.function.program, &view, &kernel, &target, &side.contender.costs).used
+        Prices::new(&side.function.program, &view, &target, &side.contender.costs).used
     };
     let table = &first.contender.costs;
     let ratio = theirs as f64 / ours as f64;
@@ -302,8 +319,9 @@ fn finding(render: &Render<'_>, lines: &Lines<'_>, finding: &crate::verify::Find
     }
 }
 
-/// What can be counted in the program text. What a call does inside itself is not the text's.
-fn metrics(program: &Program, plan: &SyncPlan) -> Metrics {
+/// What can be counted in the program text. What a call does inside itself is not the text's. `plans` are those of its
+/// executions.
+fn metrics(program: &Program, plans: &[&SyncPlan]) -> Metrics {
     let mut metrics = Metrics::default();
     let mut live: BTreeMap<(usize, usize), Vec<u32>> = BTreeMap::new();
     let mut before_branch = Vec::new();
@@ -333,7 +351,8 @@ fn metrics(program: &Program, plan: &SyncPlan) -> Metrics {
             }
             Step::Barrier(None) => {
                 metrics.pipe_all += 1;
-                let group = origin.group.get().and_then(|g| plan.groups().get(g.index()));
+                let plan = plans.get(origin.execution);
+                let group = plan.and_then(|plan| plan.groups().get(origin.group.get()?.index()));
                 metrics.demoted += usize::from(group.is_some_and(|g| g.has(group_flag::DEMOTED)));
             }
             // Both parts of a branch begin with what is in use before it.

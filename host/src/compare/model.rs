@@ -50,7 +50,7 @@ pub struct Assumptions {
     /// Trips of a loop whose bounds are not constants.
     pub default_trips: u64,
     /// Values given for parameters.
-    pub trips: BTreeMap<String, u64>,
+    pub trips: BTreeMap<String, i64>,
     /// Statements of a loop nest that are simulated before it is sampled.
     #[serde(default)]
     pub budget: u64,

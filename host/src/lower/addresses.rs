@@ -14,6 +14,7 @@ use pipewright_abi::memory::Address;
 use pipewright_abi::target::{Target, TargetData};
 use pipewright_abi::{AttrId, BlockId, OpId, Range, TypeId, ValueId};
 
+use super::calls::Calls;
 use super::{Addresses, layout, lower, simplify::set_block_ops};
 use crate::diagnostic::Diagnostic;
 
@@ -28,6 +29,10 @@ pub fn lower_all(
     } else {
         Addresses::Required
     };
+    let view = module.view();
+    if let Some(recursion) = Calls::new(&view).recursion(&view) {
+        return Err(vec![recursion]);
+    }
     let (mut kernels, mut errors) = (Vec::new(), Vec::new());
     for function in module.view().functions() {
         errors.extend(layout::refused(module.view(), target, function));

@@ -20,7 +20,7 @@ use pipewright_abi::{BlockId, OpId, Range, SpaceId, TypeId, ValueId};
 use pops::Popped;
 
 /// A piece of memory. `region.root` is not set; `root` says which value is the root.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Piece {
     pub(super) root: ValueId,
     pub(super) region: Region,
@@ -41,12 +41,27 @@ pub(super) struct Memory {
     pieces: Vec<Piece>,
     /// For a tile, the type whose shape and layout its bytes have: a subview keeps its parent's.
     layouts: Vec<TypeId>,
+    /// Arguments that are constants in the call that is looked at.
+    constants: BTreeMap<ValueId, i64>,
 }
+
+/// What an argument stands for in a call: the type that its bytes have, the memory, and the number if it is a constant.
+pub(super) type Argument = (ValueId, TypeId, Vec<Piece>, Option<i64>);
 
 impl Memory {
     /// The pieces of a value.
     pub(super) fn of(&self, value: ValueId) -> &[Piece] {
         self.ranges.get(value.index()).map_or(&[], |range| range.of(&self.pieces))
+    }
+
+    /// The type whose shape and layout the bytes of a value have.
+    pub(super) fn layout(&self, value: ValueId) -> TypeId {
+        self.layouts.get(value.index()).copied().unwrap_or_default()
+    }
+
+    /// The number that a value is.
+    pub(super) fn constant(&self, module: Module<'_>, value: ValueId) -> Option<i64> {
+        self.constants.get(&value).copied().or_else(|| constant_int(module, value))
     }
 
     fn set(&mut self, value: ValueId, pieces: &[Piece]) {
@@ -67,6 +82,16 @@ const MAX_ROUNDS: usize = 4;
 
 /// The memory of all values of a function.
 pub(super) fn memory(module: Module<'_>, target: Target<'_>, function: OpId) -> Memory {
+    memory_given(module, target, function, &[])
+}
+
+/// The memory of all values of a function in a call that gives it these arguments.
+pub(super) fn memory_given(
+    module: Module<'_>,
+    target: Target<'_>,
+    function: OpId,
+    given: &[Argument],
+) -> Memory {
     let values = module.t.values.len();
     let mut tracer = Tracer {
         module,
@@ -75,6 +100,7 @@ pub(super) fn memory(module: Module<'_>, target: Target<'_>, function: OpId) -> 
             ranges: vec![Range::default(); values],
             pieces: Vec::new(),
             layouts: module.t.values.iter().map(|v| v.ty).collect(),
+            constants: given.iter().filter_map(|(arg, .., number)| Some((*arg, (*number)?))).collect(),
         },
         carried: BTreeMap::new(),
         round: 0,
@@ -82,7 +108,13 @@ pub(super) fn memory(module: Module<'_>, target: Target<'_>, function: OpId) -> 
     };
     let Some(entry) = module.entry_block(function, 0).get() else { return tracer.memory };
     for arg in module.block_args(entry) {
-        tracer.parameter(arg);
+        match given.iter().find(|(parameter, _, pieces, _)| *parameter == arg && !pieces.is_empty()) {
+            Some((_, layout, pieces, _)) => {
+                tracer.memory.set(arg, pieces);
+                tracer.memory.layouts[arg.index()] = *layout;
+            }
+            None => tracer.parameter(arg),
+        }
     }
     // What a loop carries round is known only behind it: walk again until nothing new comes round.
     loop {
@@ -205,7 +237,7 @@ impl Tracer<'_> {
         let (rows, cols) = (rows.max(0) as u64, cols.max(0) as u64);
         let size = rows.wrapping_mul(cols).wrapping_mul(bits / 8);
         let mut region = self.region(tile.space, 0, size, 0);
-        if let Some(constant) = constant_int(self.module, address)
+        if let Some(constant) = self.memory.constant(self.module, address)
             && rows > 0
             && cols > 0
         {
@@ -230,7 +262,7 @@ impl Tracer<'_> {
             return self.memory.set(result, &[Piece::new(result, region)]);
         };
         let mut region = self.region(slots.space, 0, size, 0);
-        if let Some(constant) = constant_int(self.module, address).filter(|_| size > 0) {
+        if let Some(constant) = self.memory.constant(self.module, address).filter(|_| size > 0) {
             region.flags |= region_flag::KNOWN_ADDRESS;
             region.address = constant as u64;
             (region.rows, region.row_bytes, region.pitch) = (1, size, size);
@@ -244,7 +276,7 @@ impl Tracer<'_> {
         let (Some(result), Some(source)) = (result.get(), source.get()) else { return };
         let Some(slots) = Slots::of(self.module, self.target, self.module.type_of(source)) else { return };
         let number =
-            constant_int(self.module, self.module.operand(op, 1)).and_then(|n| u64::try_from(n).ok());
+            self.memory.constant(self.module, self.module.operand(op, 1)).and_then(|n| u64::try_from(n).ok());
         let mut pieces = self.memory.of(source).to_vec();
         for Piece { region, somewhere, .. } in &mut pieces {
             let Some(number) = number.filter(|&n| n < slots.count) else {
@@ -313,7 +345,7 @@ impl Tracer<'_> {
             .operands(op)
             .iter()
             .filter(|o| self.slot_name(op, o.slot) == "offsets")
-            .map(|o| constant_int(self.module, o.value))
+            .map(|o| self.memory.constant(self.module, o.value))
             .collect();
         let sizes = self.int_list(op, "sizes");
         let (Some(&[row, col]), &[height, width]) = (offsets.as_deref(), &sizes[..]) else {

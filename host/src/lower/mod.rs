@@ -6,7 +6,10 @@
 //! the sound one beside it.
 
 pub mod addresses;
+pub mod called;
+pub mod calls;
 mod checks;
+mod flags;
 pub(crate) mod fold;
 mod inside;
 mod layout;
@@ -19,8 +22,8 @@ use std::collections::HashMap;
 use pipewright_abi::condition::Truth;
 use pipewright_abi::ir::{Module, ModuleData, Value};
 use pipewright_abi::kernel::{
-    Access, Bystander, KernelData, KernelFacts, Node, Region, Root, Rotation, access_mode, kernel_flag,
-    node_flag, node_kind,
+    Access, Bystander, FunctionCall, KernelData, KernelFacts, Node, Region, Root, Rotation, access_mode,
+    kernel_flag, node_flag, node_kind,
 };
 use pipewright_abi::target::{Entry, Target, TargetData, entry_flag, operand_flag};
 use pipewright_abi::{BlockId, NodeId, OpId, PipeId, Range, RegionId, RootId, SpaceId, StrId, ValueId};
@@ -45,10 +48,22 @@ pub fn lower(
     addresses: Addresses,
 ) -> Result<KernelData, Vec<Diagnostic>> {
     let (module, target) = (module.view(), target.view());
+    let memory = memory::memory(module, target, function);
+    flatten(module, target, function, memory, addresses).map(|(kernel, _)| kernel)
+}
+
+/// Flattens a function whose values stand for `memory`.
+fn flatten(
+    module: Module<'_>,
+    target: Target<'_>,
+    function: OpId,
+    memory: memory::Memory,
+    addresses: Addresses,
+) -> Result<(KernelData, memory::Memory), Vec<Diagnostic>> {
     let mut flat = Flattener {
         module,
         target,
-        memory: memory::memory(module, target, function),
+        memory,
         kernel: KernelData::default(),
         flags: 0,
         parent: NodeId::NONE,
@@ -66,7 +81,7 @@ pub fn lower(
         return Err(flat.diagnostics);
     }
     flat.kernel.facts = vec![KernelFacts { function, flags: flat.flags }];
-    Ok(flat.kernel)
+    Ok((flat.kernel, flat.memory))
 }
 
 /// How an operand is accessed.
@@ -159,6 +174,7 @@ impl Flattener<'_> {
             self.check_known(op);
             return;
         };
+        self.kernel.flag_uses.extend(flags::flag_use(self.module, self.target, op));
         if entry.flags & entry_flag::EXPLICIT_SYNC != 0 {
             self.flags |= kernel_flag::EXPLICIT_SYNC;
         }
@@ -362,6 +378,8 @@ impl Flattener<'_> {
 
     /// A call may read and write whatever its arguments stand for.
     fn call(&mut self, op: OpId) {
+        let before = NodeId::from_index(self.kernel.nodes.len());
+        self.kernel.function_calls.push(FunctionCall { op, before });
         let mut accesses = Vec::new();
         for operand in self.module.operands(op) {
             self.access(operand.value, operand_flag::READ | operand_flag::WRITE, &mut accesses);

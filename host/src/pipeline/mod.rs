@@ -6,6 +6,7 @@
 
 mod contracts;
 mod extend;
+mod flags;
 mod lend;
 mod model;
 mod resolve;

@@ -5,6 +5,7 @@
 //! checked one by one, it and every artifact beside it is well formed after every stage, and whatever a plugin replies ends as a result or as a diagnostic that names the pass, its version, its file and
 //! the rule it broke.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use pipewright_abi::artifact::{self, Evidence};
@@ -18,10 +19,12 @@ use pipewright_abi::plugin::{RunHeader, RunOutcome, lend_all, status};
 use pipewright_abi::target::TargetData;
 use pipewright_abi::{NodeId, PassError, Scope, TextRange};
 
+use super::flags::Callers;
 use super::lend::{self, Guard, Watched};
 use super::resolve::{ResolvedPipeline, ResolvedStage};
 use crate::diagnostic::Diagnostic;
 use crate::lower::addresses;
+use crate::verify::inline::Planned;
 
 /// One function on its way through a pipeline.
 #[derive(Clone, Debug)]
@@ -84,6 +87,11 @@ impl Unit {
         self.plan.groups().is_empty() && self.columns.is_empty()
     }
 
+    /// The function with its plan, to be judged.
+    pub fn planned(&self) -> Planned<'_> {
+        Planned { kernel: self.kernel.view(), plan: &self.plan }
+    }
+
     /// The name of the function.
     pub fn name<'a>(&self, module: &'a ModuleData) -> &'a str {
         let function = self.kernel.view().function();
@@ -109,6 +117,7 @@ pub fn run(
     observe: &mut dyn FnMut(Moment<'_>),
 ) -> Result<Outcome, Vec<Diagnostic>> {
     let mut outcome = Outcome::default();
+    let mut callers = Callers::new(module, units);
     for stage in &pipeline.stages {
         observe(Moment { point: Point::Before, stage, module, units, report: "" });
         let start = Instant::now();
@@ -131,7 +140,17 @@ pub fn run(
             addresses: None,
         };
         let errors: Vec<_> = match stage.description().info.scope {
-            Scope::Function => units.iter_mut().filter_map(|unit| run.over_function(unit).err()).collect(),
+            Scope::Function => {
+                let mut errors = BTreeMap::new();
+                for index in callers.order.clone() {
+                    callers.tell(index, &mut units[index]);
+                    if let Err(error) = run.over_function(&mut units[index]) {
+                        errors.insert(index, error);
+                    }
+                    callers.note(index, &units[index]);
+                }
+                errors.into_values().collect()
+            }
             Scope::Module => run.over_module(units).err().into_iter().collect(),
         };
         let StageRun { statistics, report, addresses, .. } = run;

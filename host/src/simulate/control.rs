@@ -6,11 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use pipewright_abi::ir::{Module, Type, type_kind};
-use pipewright_abi::kernel::Kernel;
 use pipewright_abi::{OpId, ValueId};
 
 use crate::lower::fold::{Constant, Folded, Input, Scalar, fold};
-use crate::verify::program::{Program, Step, StepIndex};
+use crate::verify::program::{Execution, Origin, Program, Step, StepIndex};
 
 /// Largest expression that is evaluated, in operations, shared ones counted each time.
 const MAX_SIZE: usize = 64;
@@ -69,31 +68,25 @@ pub type Variables = HashMap<StepIndex, i64>;
 impl<'a> Control<'a> {
     /// The loops and branches of `program`. `given` are trips of loops by the name of their induction variable, and
     /// values by their names.
-    pub fn new(
-        program: &Program,
-        module: &Module<'a>,
-        kernel: &Kernel<'_>,
-        given: &BTreeMap<String, u64>,
-    ) -> Self {
+    pub fn new(program: &Program, module: &Module<'a>, given: &BTreeMap<String, i64>) -> Self {
         let mut builder = Builder {
             module: *module,
+            executions: &program.executions,
             given,
             control: Self { expressions: vec![Expression::Unknown], ..Self::default() },
             variables: HashMap::new(),
             done: HashMap::new(),
             sizes: vec![1],
         };
-        let op_of = |step: StepIndex| {
-            let node = kernel.nodes.get(program.origins[step].node.index());
-            node.map(|n| n.op).filter(|op| op.index() < module.t.ops.len())
-        };
         for (step, s) in program.steps.iter().enumerate() {
-            match (s, op_of(step)) {
-                (Step::LoopBegin { .. }, Some(op)) if module.op_name(op) == "scf.for" => {
-                    builder.counted(step, op);
-                }
-                (Step::IfBegin { .. }, Some(op)) if module.op_name(op) == "scf.if" => {
-                    let condition = builder.expression(module.operand(op, 0), 0);
+            let Origin { op, execution, .. } = program.origins[step];
+            if op.index() >= module.t.ops.len() {
+                continue;
+            }
+            match (s, module.op_name(op)) {
+                (Step::LoopBegin { .. }, "scf.for") => builder.counted(step, execution, op),
+                (Step::IfBegin { .. }, "scf.if" | "arith.select") => {
+                    let condition = builder.expression((execution, module.operand(op, 0)), 0);
                     builder.control.branches.insert(step, condition);
                 }
                 _ => {}
@@ -164,33 +157,37 @@ impl<'a> Control<'a> {
     }
 }
 
+/// A value in one of the program's executions.
+type Local = (usize, ValueId);
+
 struct Builder<'a, 'b> {
     module: Module<'a>,
-    given: &'b BTreeMap<String, u64>,
+    executions: &'b [Execution],
+    given: &'b BTreeMap<String, i64>,
     control: Control<'a>,
     /// Induction variables by value.
-    variables: HashMap<ValueId, StepIndex>,
+    variables: HashMap<Local, StepIndex>,
     /// Expressions by value.
-    done: HashMap<ValueId, usize>,
+    done: HashMap<Local, usize>,
     /// Sizes of the expressions.
     sizes: Vec<usize>,
 }
 
 impl<'a> Builder<'a, '_> {
-    fn counted(&mut self, step: StepIndex, op: OpId) {
+    fn counted(&mut self, step: StepIndex, execution: usize, op: OpId) {
         let module = self.module;
-        let bounds = [0, 1, 2].map(|index| self.expression(module.operand(op, index), 0));
+        let bounds = [0, 1, 2].map(|index| self.expression((execution, module.operand(op, index)), 0));
         let block = module.entry_block(op, 0);
         let variable = block.get().and_then(|block| module.block_args(block).next());
-        let given = variable.and_then(|v| self.given_for(v));
+        let given = variable.and_then(|v| self.given_for(v)).map(|trips| u64::try_from(trips).unwrap_or(0));
         if let Some(variable) = variable {
-            self.variables.insert(variable, step);
+            self.variables.insert((execution, variable), step);
         }
         self.control.loops.insert(step, Loop { bounds, given });
     }
 
     /// What was given for the name of a value.
-    fn given_for(&mut self, value: ValueId) -> Option<u64> {
+    fn given_for(&mut self, value: ValueId) -> Option<i64> {
         let name = self.module.t.values.get(value.index())?.name.get()?;
         let name = self.module.str(name);
         let given = *self.given.get(name)?;
@@ -198,8 +195,25 @@ impl<'a> Builder<'a, '_> {
         Some(given)
     }
 
+    /// The value that an argument of a called function is in its caller; any other value is itself.
+    fn resolve(&self, (mut execution, mut value): Local) -> Local {
+        while let Some(called) = self.executions.get(execution).filter(|e| e.call.is_some()) {
+            let Some(record) = self.module.t.values.get(value.index()) else { break };
+            if record.block.is_none() || record.block != self.module.entry_block(called.function, 0) {
+                break;
+            }
+            let given = self.module.operand(called.call, record.index as usize);
+            if given.is_none() {
+                break;
+            }
+            (execution, value) = (called.caller, given);
+        }
+        (execution, value)
+    }
+
     /// The index of the expression that computes the value.
-    fn expression(&mut self, value: ValueId, depth: usize) -> usize {
+    fn expression(&mut self, value: Local, depth: usize) -> usize {
+        let value = self.resolve(value);
         if let Some(&done) = self.done.get(&value) {
             return done;
         }
@@ -212,12 +226,12 @@ impl<'a> Builder<'a, '_> {
     }
 
     /// The expression with the number of expressions in it; none if the value is not known.
-    fn make(&mut self, value: ValueId, depth: usize) -> Option<(Expression<'a>, usize)> {
-        if let Some(&step) = self.variables.get(&value) {
+    fn make(&mut self, (execution, value): Local, depth: usize) -> Option<(Expression<'a>, usize)> {
+        if let Some(&step) = self.variables.get(&(execution, value)) {
             return Some((Expression::Variable(step), 1));
         }
         if let Some(given) = self.given_for(value) {
-            return Some((Expression::Known(i64::try_from(given).ok()?), 1));
+            return Some((Expression::Known(given), 1));
         }
         let module = self.module;
         let op = module.t.values.get(value.index())?.op.get()?;
@@ -230,7 +244,8 @@ impl<'a> Builder<'a, '_> {
         let operands = module.operands(op);
         let from = scalar(module.type_of(operands.first()?.value))?;
         let to = scalar(module.type_of(value))?;
-        let inputs: Vec<usize> = operands.iter().map(|o| self.expression(o.value, depth + 1)).collect();
+        let inputs: Vec<usize> =
+            operands.iter().map(|o| self.expression((execution, o.value), depth + 1)).collect();
         let size = 1 + inputs.iter().map(|&i| self.sizes[i]).sum::<usize>();
         let predicate = module.text_attr(op, "predicate").unwrap_or("");
         (size <= MAX_SIZE).then_some((Expression::Apply { name, predicate, from, to, inputs }, size))

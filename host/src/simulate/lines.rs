@@ -57,8 +57,22 @@ impl<'a> Lines<'a> {
             Place::Itself => String::new(),
             Place::Before => format!("before {}, ", self.operation(program, step)),
             Place::After => format!("after {}, ", self.operation(program, step)),
-            Place::AtReturn => return format!("{text} (before the return)"),
+            Place::AtReturn => return format!("{text} (before the return{})", self.way_to(program, step)),
         };
-        if line == 0 { text } else { format!("{text} ({place}line {line})") }
+        if line == 0 { text } else { format!("{text} ({place}line {line}{})", self.way_to(program, step)) }
+    }
+
+    /// The function that a step is in and the calls that lead to it, if it is not the one that is run.
+    fn way_to(&self, program: &Program, step: StepIndex) -> String {
+        let calls = program.calls_to(step);
+        let Some(last) = calls.last() else { return String::new() };
+        let line = |at: u32| self.starts.partition_point(|&start| start <= at as usize).to_string();
+        let lines: Vec<String> = calls.iter().map(|call| line(call.span.start)).collect();
+        format!(
+            " of `{}`, called at line{} {}",
+            last.name,
+            if lines.len() == 1 { "" } else { "s" },
+            lines.join(", ")
+        )
     }
 }

@@ -20,7 +20,6 @@ mod walk;
 use std::collections::BTreeMap;
 
 use pipewright_abi::ir::Module;
-use pipewright_abi::kernel::Kernel;
 
 use self::control::Control;
 pub use self::lines::Lines;
@@ -35,7 +34,7 @@ pub struct Setup {
     /// What a set does on a flag that is still set.
     pub model: FlagModel,
     /// Trips of loops by the name of their induction variable, and values by their names.
-    pub given: BTreeMap<String, u64>,
+    pub given: BTreeMap<String, i64>,
     /// Trips of loops of which nothing else is known.
     pub default_trips: u64,
     /// A loop with more statements to execute than this, inner loops included, is sampled.
@@ -91,14 +90,8 @@ pub struct PipeTimes {
 }
 
 /// Runs a program of a function of `module`.
-pub fn simulate(
-    program: &Program,
-    module: &Module<'_>,
-    kernel: &Kernel<'_>,
-    prices: &Prices,
-    setup: &Setup,
-) -> Simulation {
-    let control = Control::new(program, module, kernel, &setup.given);
+pub fn simulate(program: &Program, module: &Module<'_>, prices: &Prices, setup: &Setup) -> Simulation {
+    let control = Control::new(program, module, &setup.given);
     let (machine, way) = walk::run(program, &control, prices, setup);
     let source = std::str::from_utf8(module.source).unwrap_or("");
     let lines = Lines::new(source);

@@ -7,7 +7,6 @@
 use std::collections::{BTreeSet, HashMap};
 
 use pipewright_abi::ir::{DYNAMIC, Module, Operand, Type, type_kind};
-use pipewright_abi::kernel::Kernel;
 use pipewright_abi::target::{Target, entry_flag, operand_flag, space_flag};
 use pipewright_abi::{OpId, SpaceId};
 
@@ -54,13 +53,7 @@ pub struct Price {
 
 impl Prices {
     /// The prices of the steps of `program`.
-    pub fn new(
-        program: &Program,
-        module: &Module<'_>,
-        kernel: &Kernel<'_>,
-        target: &Target<'_>,
-        table: &CostTable,
-    ) -> Self {
+    pub fn new(program: &Program, module: &Module<'_>, target: &Target<'_>, table: &CostTable) -> Self {
         let mut pricer = Pricer {
             program,
             module,
@@ -69,8 +62,7 @@ impl Prices {
             unlisted: BTreeSet::new(),
             known: HashMap::new(),
         };
-        let ops = operations(program, module, kernel);
-        let steps = (0..program.steps.len()).map(|step| pricer.price(step, ops[step])).collect();
+        let steps = (0..program.steps.len()).map(|step| pricer.price(step)).collect();
         let meter = &mut pricer.meter;
         // A queue is as deep as the table says; one that it does not know never fills.
         let mut queues = Vec::new();
@@ -97,27 +89,6 @@ impl Prices {
             unlisted: pricer.unlisted,
         }
     }
-}
-
-/// The operation that each step is, as far as it is one.
-fn operations(program: &Program, module: &Module<'_>, kernel: &Kernel<'_>) -> Vec<OpId> {
-    // Operations that are no nodes are known by where their names stand.
-    let named = |op: OpId| (module.op(op).name_span.start, op);
-    let mut by_place: HashMap<u32, OpId> = HashMap::new();
-    let is_instruction = |s: &Step| matches!(s, Step::Instruction { .. });
-    if (program.steps.iter().zip(&program.origins)).any(|(s, o)| is_instruction(s) && o.node.is_none()) {
-        by_place = kernel.bystanders.iter().map(|b| named(b.op)).collect();
-    }
-    let op_of = |(step, origin): (&Step, &crate::verify::program::Origin)| {
-        if !is_instruction(step) {
-            return OpId::NONE;
-        }
-        match kernel.nodes.get(origin.node.index()) {
-            Some(node) => node.op,
-            None => by_place.get(&origin.span.start).copied().unwrap_or(OpId::NONE),
-        }
-    };
-    program.steps.iter().zip(&program.origins).map(op_of).collect()
 }
 
 /// A piece of memory that an operation names.
@@ -168,7 +139,8 @@ struct Pricer<'a> {
 }
 
 impl<'a> Pricer<'a> {
-    fn price(&mut self, step: StepIndex, op: OpId) -> Price {
+    fn price(&mut self, step: StepIndex) -> Price {
+        let op = self.program.origins[step].op;
         let Step::Instruction { pipe, .. } = self.program.steps[step] else { return Price::default() };
         if op.index() >= self.module.t.ops.len() {
             return Price { busy: whole(self.meter.read("scalar.instruction", "value")), ..Price::default() };

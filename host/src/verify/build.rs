@@ -16,16 +16,18 @@ use pipewright_abi::placement::{self, Statement};
 use pipewright_abi::plan::{Anchor, NO_EVENT, SyncPlan};
 use pipewright_abi::sync::Synchronization;
 use pipewright_abi::target::{Target, entry_flag, pipe_flag, space_flag};
-use pipewright_abi::{BlockId, GroupId, NodeId, OpId, PipeId, Range, TextRange, ValueId};
+use pipewright_abi::{NodeId, OpId, PipeId, Range, RootId, TextRange, ValueId};
 
 use super::address::{Bounds, Placed};
 use super::calls;
-use super::carried::{Carried, Handover, yielded};
+use super::carried::{Carried, Handover};
 use super::extract::{Change, Extract};
+use super::inline::{Functions, Instances, Planned};
 use super::memory::Memory;
-use super::program::{self, Access, Builder, Fault, Key, Origin, Pipe, Place, Program};
+use super::program::{Access, Builder, Fault, Key, Origin, Pipe, Place, Program};
+use super::walk::{Core, Walk, What, arguments};
 
-/// The programs of a function: one, or one for each kind of core that it has a section for.
+/// The programs of a function that is judged alone: one, or one for each kind of core that it has a section for.
 ///
 /// Without a module (a kernel built by hand) nodes are all there is, and trip counts are not known.
 pub fn programs(
@@ -34,34 +36,36 @@ pub fn programs(
     plan: &SyncPlan,
     target: &Target<'_>,
 ) -> Vec<Program> {
-    let mut walk = Walk {
-        module,
-        kernel,
-        items: Vec::new(),
-        core: Core::Any,
-        cores: Vec::new(),
-        notes: Vec::new(),
-        handovers: Vec::new(),
-        changes: Vec::new(),
-    };
-    walk.function();
-    let Walk { items, cores, notes, handovers, changes, .. } = walk;
-    let carried = module.map_or_else(Carried::default, |m| Carried::new(m, target, kernel, &handovers));
+    let planned = [Planned { kernel: *kernel, plan }];
+    programs_of(&Functions::new(module, &planned, target), 0).0
+}
+
+/// The programs of one of the functions, with all that they execute.
+pub(super) fn programs_of<'a>(
+    functions: &'a Functions<'a>,
+    function: usize,
+) -> (Vec<Program>, Instances<'a>) {
+    let Walk { instances, items, cores, notes, handovers, changes, .. } = Walk::new(functions, function);
+    let target = functions.target;
+    let roots = instances.roots();
+    let carried =
+        functions.module.map_or_else(Carried::default, |m| Carried::new(m, target, roots, &handovers));
     let ops = items.iter().filter_map(|item| if let What::Op(op) = item.what { Some(op) } else { None });
-    let placed = module.map_or_else(Placed::default, |m| Placed::new(m, target, ops));
-    let kind = module.map_or(Core::Any, |m| kind(m, kernel.function()));
+    let placed = functions.module.map_or_else(Placed::default, |m| Placed::new(m, target, ops));
+    let kinds = instances.kinds();
     let judged: Vec<Core> = if cores.len() < 2 { vec![Core::Any] } else { cores };
-    judged
+    let programs = judged
         .into_iter()
         .map(|core| {
-            let mut maker = Maker::new(module, kernel, plan, target, core);
+            let mut maker = Maker::new(functions, &instances, core);
             maker.carried = Some(&carried).filter(|carried| !carried.is_empty());
             maker.placed = Some(&placed);
             notes.iter().for_each(|note| maker.builder.assume(note.clone()));
             let mut here = None;
             for item in items.iter().filter(|i| core == Core::Any || i.core == Core::Any || i.core == core) {
+                maker.enter(item.instance);
                 // A section says more than its function, and where neither does nothing is known.
-                let known = if item.core == Core::Any { kind } else { item.core };
+                let known = if item.core == Core::Any { kinds[item.instance] } else { item.core };
                 if here.replace(known) != Some(known) {
                     maker.builder.on_core(known.lacking(target));
                 }
@@ -69,253 +73,28 @@ pub fn programs(
             }
             maker.finish()
         })
-        .collect()
-}
-
-/// The kind of core that a function is for, if it or a module around it says so.
-fn kind(module: &Module<'_>, function: OpId) -> Core {
-    let mut at = function;
-    while at.index() < module.t.ops.len() {
-        match module.text_attr(at, "pto.kernel_kind") {
-            Some("cube") => return Core::Cube,
-            Some("vector") => return Core::Vector,
-            _ => at = module.parent(at),
-        }
-    }
-    Core::Any
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Core {
-    Any,
-    Cube,
-    Vector,
-}
-
-impl Core {
-    /// The pipes that this kind of core lacks, for a known kind.
-    fn lacking(self, target: &Target<'_>) -> Option<(program::Core, Vec<bool>)> {
-        let (core, flag) = match self {
-            Self::Any => return None,
-            Self::Cube => (program::Core::Cube, pipe_flag::CUBE),
-            Self::Vector => (program::Core::Vector, pipe_flag::VECTOR),
-        };
-        Some((core, target.t.pipes.iter().map(|pipe| pipe.flags & flag == 0).collect()))
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Item {
-    what: What,
-    core: Core,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum What {
-    /// A node of the kernel.
-    Node(NodeId),
-    /// An operation that is no node: a flag, a barrier, a bystander.
-    Op(OpId),
-    /// Where the `while` that begins at this node tests its condition.
-    Test(NodeId),
-    /// Values take over what others stand for: index of a handover.
-    Handover(usize),
-    /// An operation picks one of two values: index of the first of two handovers.
-    Select(OpId, usize),
-    /// Integers get other values: index of a list of changes.
-    Changes(usize),
-}
-
-/// Puts nodes and other operations into program order.
-struct Walk<'a> {
-    module: Option<&'a Module<'a>>,
-    kernel: &'a Kernel<'a>,
-    items: Vec<Item>,
-    core: Core,
-    /// Kinds of core that have sections.
-    cores: Vec<Core>,
-    /// What is not modelled.
-    notes: Vec<String>,
-    handovers: Vec<Handover>,
-    changes: Vec<Vec<(ValueId, Change)>>,
-}
-
-impl Walk<'_> {
-    fn function(&mut self) {
-        let function = self.kernel.function();
-        let block = match self.module {
-            Some(module) if function.index() < module.t.ops.len() => module.entry_block(function, 0),
-            _ => BlockId::NONE,
-        };
-        match block.get() {
-            Some(block) => {
-                let mut nodes: HashMap<OpId, Vec<NodeId>> = HashMap::new();
-                for (id, node) in self.kernel.node_ids().zip(self.kernel.nodes) {
-                    nodes.entry(node.op).or_default().push(id);
-                }
-                self.block(block, &nodes);
-            }
-            None => {
-                let core = Core::Any;
-                let firsts = self.kernel.node_ids().filter(|&n| self.kernel.call(n).0 == n);
-                self.items = firsts.map(|n| Item { what: What::Node(n), core }).collect();
-            }
-        }
-    }
-
-    fn push(&mut self, what: What) {
-        self.items.push(Item { what, core: self.core });
-    }
-
-    fn block(&mut self, block: BlockId, nodes: &HashMap<OpId, Vec<NodeId>>) {
-        let Some(module) = self.module else { return };
-        for &op in module.block_ops(block) {
-            let own: &[NodeId] = nodes.get(&op).map_or(&[], Vec::as_slice);
-            match (module.op_name(op), own) {
-                ("scf.for", &[begin, end]) => {
-                    let mut args = arguments(module, op, 0);
-                    let variable: Vec<ValueId> = args.drain(..1.min(args.len())).collect();
-                    let first = |v: &ValueId| (*v, Change::Value(module.operand(op, 0)));
-                    let next = |v: &ValueId| (*v, Change::Next(module.operand(op, 2)));
-                    let over = |v: &ValueId| (*v, Change::Over);
-                    let yields = yielded(module, module.entry_block(op, 0));
-                    self.hand_over(args.clone(), initial(module, op, 3), variable.iter().map(first));
-                    self.push(What::Node(begin));
-                    self.bodies(op, nodes);
-                    self.hand_over(args.clone(), yields, variable.iter().map(next));
-                    self.push(What::Node(end));
-                    let all = variable.iter().chain(&args).map(over);
-                    self.hand_over(module.results(op), args.iter().copied(), all);
-                }
-                ("scf.while", &[begin, end]) => {
-                    self.hand_over(arguments(module, op, 0), initial(module, op, 0), []);
-                    self.push(What::Node(begin));
-                    self.body(op, 0, nodes);
-                    let passed: Vec<ValueId> =
-                        yielded(module, module.entry_block(op, 0)).into_iter().skip(1).collect();
-                    let takers = arguments(module, op, 1).into_iter().chain(module.results(op));
-                    self.hand_over(takers, passed.iter().chain(&passed).copied(), []);
-                    self.push(What::Test(begin));
-                    self.body(op, 1, nodes);
-                    self.hand_over(arguments(module, op, 0), yielded(module, module.entry_block(op, 1)), []);
-                    self.push(What::Node(end));
-                    let over = arguments(module, op, 0).into_iter().chain(arguments(module, op, 1));
-                    self.hand_over([], [], over.map(|v| (v, Change::Over)));
-                }
-                ("scf.if", &[begin, then_end, middle, else_end, end]) => {
-                    self.push(What::Node(begin));
-                    self.body(op, 0, nodes);
-                    self.hand_over(module.results(op), yielded(module, module.entry_block(op, 0)), []);
-                    self.push(What::Node(then_end));
-                    self.push(What::Node(middle));
-                    self.body(op, 1, nodes);
-                    self.hand_over(module.results(op), yielded(module, module.entry_block(op, 1)), []);
-                    self.push(What::Node(else_end));
-                    self.push(What::Node(end));
-                }
-                ("arith.select", _) => {
-                    let handover = |arm| Handover::new(module, module.results(op), [module.operand(op, arm)]);
-                    let arms = [handover(1), handover(2)];
-                    if !arms[0].is_empty() {
-                        self.push(What::Select(op, self.handovers.len()));
-                        self.handovers.extend(arms);
-                    }
-                }
-                ("scf.index_switch", _) => {
-                    let note = "all cases of an `scf.index_switch` are taken to run, one after the other";
-                    self.notes.push(note.into());
-                    self.bodies(op, nodes);
-                }
-                (name, own) => {
-                    match own {
-                        [] => self.push(What::Op(op)),
-                        &[first, ..] if self.kernel.call(first).0 == first => self.push(What::Node(first)),
-                        nodes => nodes.iter().for_each(|&node| self.push(What::Node(node))),
-                    }
-                    let outer = self.core;
-                    let section = match name {
-                        "pto.section.cube" => Some(Core::Cube),
-                        "pto.section.vector" => Some(Core::Vector),
-                        _ => None,
-                    };
-                    if let Some(core) = section {
-                        self.core = core;
-                        if !self.cores.contains(&core) {
-                            self.cores.push(core);
-                        }
-                    }
-                    self.bodies(op, nodes);
-                    self.core = outer;
-                }
-            }
-        }
-    }
-
-    /// The values `to` take over from the values `from`; beside that integers change.
-    fn hand_over(
-        &mut self,
-        to: impl IntoIterator<Item = ValueId>,
-        from: impl IntoIterator<Item = ValueId>,
-        more: impl IntoIterator<Item = (ValueId, Change)>,
-    ) {
-        let Some(module) = self.module else { return };
-        let both: Vec<(ValueId, ValueId)> = to.into_iter().zip(from).collect();
-        let changes = both.iter().map(|&(to, from)| (to, Change::Value(from))).chain(more);
-        let changes: Vec<_> = changes.filter(|&(to, _)| Extract::is_integer(module, to)).collect();
-        if !changes.is_empty() {
-            self.push(What::Changes(self.changes.len()));
-            self.changes.push(changes);
-        }
-        let (to, from): (Vec<ValueId>, Vec<ValueId>) = both.into_iter().unzip();
-        let handover = Handover::new(module, to, from);
-        if !handover.is_empty() {
-            self.push(What::Handover(self.handovers.len()));
-            self.handovers.push(handover);
-        }
-    }
-
-    fn bodies(&mut self, op: OpId, nodes: &HashMap<OpId, Vec<NodeId>>) {
-        let count = self.module.map_or(0, |m| m.bodies(op).len());
-        (0..count).for_each(|index| self.body(op, index, nodes));
-    }
-
-    fn body(&mut self, op: OpId, index: usize, nodes: &HashMap<OpId, Vec<NodeId>>) {
-        let Some(module) = self.module else { return };
-        let Some(body) = module.bodies(op).get(index) else { return };
-        if body.blocks.len > 1 {
-            self.notes.push(
-                "branches between blocks are not followed: blocks are taken to run in their order".into(),
-            );
-        }
-        for block in module.blocks(body) {
-            self.block(block, nodes);
-        }
-    }
-}
-
-/// The arguments of an operation's region.
-fn arguments(module: &Module<'_>, op: OpId, region: usize) -> Vec<ValueId> {
-    module.entry_block(op, region).get().map_or_else(Vec::new, |block| module.block_args(block).collect())
-}
-
-/// The operands of a loop from the `first` on: what its arguments stand for in the first trip.
-fn initial(module: &Module<'_>, op: OpId, first: usize) -> Vec<ValueId> {
-    module.operands(op).iter().skip(first).map(|o| o.value).collect()
+        .collect();
+    (programs, instances)
 }
 
 /// Makes the steps of one core.
 struct Maker<'a> {
     module: Option<&'a Module<'a>>,
-    kernel: &'a Kernel<'a>,
+    functions: &'a Functions<'a>,
+    instances: &'a Instances<'a>,
+    /// The instance that steps are made of, its function and its plan.
+    instance: usize,
+    kernel: Kernel<'a>,
     plan: &'a SyncPlan,
     target: &'a Target<'a>,
     builder: Builder,
     extract: Extract<'a>,
-    bystanders: HashMap<OpId, Range>,
-    /// Phases of the operations that have some.
-    calls: HashMap<OpId, Range>,
-    /// For each region its memory, once it was asked for.
-    memories: Vec<Option<Option<usize>>>,
+    /// The number of the instance among those that values are taken from.
+    number: usize,
+    /// What is known of the instances that steps were made of.
+    frames: HashMap<usize, Frame>,
+    /// Numbers of buffers, by the instance whose function they are in.
+    roots: HashMap<(usize, ValueId), u32>,
     /// Whether the flags that are added now are the source's, not a plan's.
     written: bool,
     /// The carried tiles, if there are any.
@@ -324,19 +103,33 @@ struct Maker<'a> {
     placed: Option<&'a Placed>,
 }
 
+/// What is looked up in one instance.
+struct Frame {
+    /// The instance's number among those that values are taken from.
+    number: usize,
+    bystanders: HashMap<OpId, Range>,
+    /// Phases of the operations that have some.
+    calls: HashMap<OpId, Range>,
+    /// For each region its memory, once it was asked for.
+    memories: Vec<Option<Option<usize>>>,
+}
+
+impl Frame {
+    fn new(kernel: &Kernel<'_>, number: usize) -> Self {
+        Self {
+            number,
+            calls: kernel.calls.iter().map(|c| (c.op, c.phases)).collect(),
+            bystanders: kernel.bystanders.iter().map(|b| (b.op, b.accesses)).collect(),
+            memories: vec![None; kernel.regions.len()],
+        }
+    }
+}
+
 impl<'a> Maker<'a> {
-    fn new(
-        module: Option<&'a Module<'a>>,
-        kernel: &'a Kernel<'a>,
-        plan: &'a SyncPlan,
-        target: &'a Target<'a>,
-        core: Core,
-    ) -> Self {
-        let function = kernel.function();
-        let name = match module {
-            Some(m) if function.index() < m.t.ops.len() => m.symbol(function),
-            _ => "",
-        };
+    fn new(functions: &'a Functions<'a>, instances: &'a Instances<'a>, core: Core) -> Self {
+        let (module, target) = (functions.module, functions.target);
+        let Planned { kernel, plan } = *instances.planned(0);
+        let name = instances.name(0);
         let part = match core {
             Core::Any => "",
             Core::Cube => " (cube section)",
@@ -353,27 +146,72 @@ impl<'a> Maker<'a> {
         builder.bounds(Bounds::of(target));
         let both = pipe_flag::CUBE | pipe_flag::VECTOR;
         builder.shared_pipes(target.t.pipes.iter().map(|pipe| pipe.flags & both == both).collect());
+        builder.executions(instances.executions());
         Self {
             module,
+            functions,
+            instances,
+            instance: 0,
             kernel,
             plan,
             target,
             builder,
             extract: Extract::new(module),
-            calls: kernel.calls.iter().map(|c| (c.op, c.phases)).collect(),
-            bystanders: kernel.bystanders.iter().map(|b| (b.op, b.accesses)).collect(),
-            memories: vec![None; kernel.regions.len()],
+            number: 0,
+            frames: HashMap::from([(0, Frame::new(&kernel, 0))]),
+            roots: HashMap::new(),
             written: false,
             carried: None,
             placed: None,
         }
     }
 
+    /// Goes on with the steps of an instance.
+    fn enter(&mut self, instance: usize) {
+        if self.instance == instance {
+            return;
+        }
+        self.instance = instance;
+        (self.kernel, self.plan) = (self.instances.kernel(instance), self.instances.planned(instance).plan);
+        self.builder.execution = instance;
+        if !self.frames.contains_key(&instance) {
+            let number = self.number_of(instance);
+            self.frames.insert(instance, Frame::new(&self.kernel, number));
+        }
+        self.number = self.frames[&instance].number;
+    }
+
+    /// The number of an instance that begins here, with what its arguments stand for.
+    fn number_of(&mut self, instance: usize) -> usize {
+        let (Some(module), Some((call, caller))) = (self.module, self.instances.all[instance].call) else {
+            return 0;
+        };
+        // A caller that has no steps of its own before the call.
+        if !self.frames.contains_key(&caller) {
+            let number = self.number_of(caller);
+            self.frames.insert(caller, Frame::new(&self.instances.kernel(caller), number));
+        }
+        let outer = self.frames[&caller].number;
+        let given = module.operands(call).iter().map(|o| (outer, o.value));
+        let parameters = arguments(module, self.instances.planned(instance).kernel.function(), 0);
+        self.extract.enter(&self.builder, parameters.into_iter().zip(given))
+    }
+
     fn finish(mut self) -> Program {
+        self.enter(0);
+        self.leave();
+        let place = Place::AtReturn;
+        let span = self.span(self.kernel.function());
+        self.builder.origin = Origin { span, place, ..Default::default() };
+        self.builder.finish()
+    }
+
+    /// What the plan wants before the function returns.
+    fn leave(&mut self) {
         if let Some(group) = placement::tail(self.plan) {
             let place = Place::AtReturn;
             self.builder.origin =
-                Origin { node: NodeId::NONE, group, span: self.span(self.kernel.function()), place };
+                Origin { group, span: self.span(self.kernel.function()), place, ..Default::default() };
             let hint =
                 self.module.and_then(|m| m.text_attr(self.kernel.function(), "pto.auto_sync_tail_hint"));
             // The hint asks for less than a full barrier.
@@ -388,10 +226,6 @@ impl<'a> Maker<'a> {
                 _ => _ = self.builder.barrier(None),
             }
         }
-        let place = Place::AtReturn;
-        let (node, group, span) = (NodeId::NONE, GroupId::NONE, self.span(self.kernel.function()));
-        self.builder.origin = Origin { node, group, span, place };
-        self.builder.finish()
     }
 
     fn span(&self, op: OpId) -> TextRange {
@@ -423,13 +257,14 @@ impl<'a> Maker<'a> {
                 }
             }
             What::Changes(index) => {
-                let assign = self.extract.assign(&mut self.builder, 0, &changes[index]);
+                let assign = self.extract.assign(&mut self.builder, self.number, &changes[index]);
                 if !assign.is_empty() {
                     self.builder.assign(assign);
                 }
             }
             What::Node(id) => self.node(id),
             What::Op(op) => self.op(op),
+            What::Leave => self.leave(),
             What::Test(begin) => {
                 let span = self.span(self.kernel.node(begin).op);
                 self.builder.origin = Origin { node: begin, span, ..Default::default() };
@@ -442,10 +277,11 @@ impl<'a> Maker<'a> {
     fn node(&mut self, id: NodeId) {
         let node = self.kernel.node(id);
         self.written = false;
-        for anchor in placement::before(self.kernel, id) {
+        for anchor in placement::before(&self.kernel, id) {
             self.statements(anchor, node.op, Place::Before);
         }
-        self.builder.origin = Origin { node: id, span: self.span(node.op), ..Default::default() };
+        self.builder.origin =
+            Origin { node: id, op: node.op, span: self.span(node.op), ..Default::default() };
         match node.kind {
             node_kind::INSTRUCTION => {
                 let pipe = node.pipe.index();
@@ -475,7 +311,8 @@ impl<'a> Maker<'a> {
 
     /// An operation that works: what it does inside itself, or the one instruction that it is, if it is one.
     fn instruction(&mut self, op: OpId, pipe: Option<Pipe>, accesses: Option<Range>) {
-        let phases = self.calls.get(&op).map_or(&[][..], |range| range.of(self.kernel.phases));
+        let phases =
+            self.frames[&self.instance].calls.get(&op).map_or(&[][..], |range| range.of(self.kernel.phases));
         let own = accesses.filter(|_| !calls::work(phases)).map(|accesses| {
             let accesses = self.accesses(op, accesses);
             (pipe.unwrap_or_else(|| self.builder.unknown_pipe()), accesses)
@@ -490,7 +327,8 @@ impl<'a> Maker<'a> {
             return;
         }
         for (group, statement) in placement::statements(self.plan, self.target, anchor) {
-            self.builder.origin = Origin { node: anchor.node, group, span: self.span(op), place };
+            self.builder.origin =
+                Origin { node: anchor.node, op, group, span: self.span(op), place, ..Default::default() };
             match statement {
                 Statement::Set { src, dst, event_id } => self.flag(true, src, dst, Some(event_id)),
                 Statement::Wait { src, dst, event_id } => self.flag(false, src, dst, Some(event_id)),
@@ -556,7 +394,7 @@ impl<'a> Maker<'a> {
         let Some(module) = self.module else { return };
         let name = module.op_name(op);
         self.written = true;
-        self.builder.origin = Origin { span: self.span(op), ..Default::default() };
+        self.builder.origin = Origin { op, span: self.span(op), ..Default::default() };
         if let Some(placed) = self.placed {
             placed.judge(module, op, &mut self.builder);
         }
@@ -576,14 +414,12 @@ impl<'a> Maker<'a> {
                     }
                     _ => {}
                 }
-                self.instruction(op, None, self.bystanders.get(&op).copied());
+                self.instruction(op, None, self.frames[&self.instance].bystanders.get(&op).copied());
             }
         }
-        let text = |attr: &str| module.text_attr(op, attr).unwrap_or("");
-        if name == "func.call" && self.is_defined(text("callee")) {
-            // Behind its own full barrier, which it has unless the judgement on it says otherwise.
+        if name == "func.call" && self.functions.has_body(op) {
+            // It is not followed: behind its own full barrier, which it has unless the judgement on it says otherwise.
             self.builder.barrier(None);
-            self.builder.assume("a called function waits for all pipes before it returns".into());
         }
     }
 
@@ -591,13 +427,6 @@ impl<'a> Maker<'a> {
     fn is_description(&self, op: OpId) -> bool {
         let entry = self.module.and_then(|m| m.op(op).entry.get());
         entry.is_some_and(|e| self.target.t.entries[e.index()].flags & entry_flag::DESCRIPTION != 0)
-    }
-
-    /// Whether a function of this name has a body here.
-    fn is_defined(&self, name: &str) -> bool {
-        let Some(module) = self.module else { return false };
-        let mut functions = module.functions().filter(|&f| module.symbol(f) == name);
-        functions.any(|f| module.entry_block(f, 0).is_some())
     }
 
     /// A barrier in the source; one of a pipe that the target does not have orders nothing.
@@ -613,7 +442,10 @@ impl<'a> Maker<'a> {
     fn accesses(&mut self, op: OpId, range: Range) -> Vec<Access> {
         let mut out: Vec<Access> = Vec::new();
         // Phases have effects of their own.
-        let is_call = self.calls.get(&op).is_some_and(|range| calls::work(range.of(self.kernel.phases)));
+        let is_call = self.frames[&self.instance]
+            .calls
+            .get(&op)
+            .is_some_and(|range| calls::work(range.of(self.kernel.phases)));
         for &KernelAccess { region, mode } in range.of(self.kernel.accesses) {
             let Some(memory) = self.memory(region.index()) else { continue };
             let root = self.kernel.roots.get(self.kernel.regions[region.index()].root.index());
@@ -642,21 +474,21 @@ impl<'a> Maker<'a> {
 
     /// The bytes of a region; none if it has none, or exists for another purpose.
     fn memory(&mut self, region: usize) -> Option<usize> {
-        if let Some(known) = self.memories.get(region)? {
+        if let Some(known) = self.frames[&self.instance].memories.get(region)? {
             return *known;
         }
-        let r = &self.kernel.regions[region];
+        let r = self.kernel.regions[region];
         let has = |flag| r.flags & flag != 0;
         let (space, accumulator) = (r.space.0, has(region_flag::ACCUMULATOR));
         let memory = if has(region_flag::NOT_RANGE) {
             None
         } else if has(region_flag::UNTRACED) {
-            self.assume_untraced(r);
+            self.assume_untraced(&r);
             Some(Memory::Anywhere { space, untraced: true, accumulator })
         } else if has(region_flag::PRIVATE) && has(region_flag::KNOWN_ADDRESS) {
-            Memory::slot(space, r.root.0, r.address, [r.rows, r.row_bytes, r.pitch], accumulator)
+            Memory::slot(space, self.root(r.root), r.address, [r.rows, r.row_bytes, r.pitch], accumulator)
         } else if has(region_flag::GLOBAL) || has(region_flag::PRIVATE) {
-            Some(Memory::Private { space, root: r.root.0, accumulator })
+            Some(Memory::Private { space, root: self.root(r.root), accumulator })
         } else if has(region_flag::KNOWN_ADDRESS) {
             let runs = Memory::runs(space, r.address, [r.rows, r.row_bytes, r.pitch], accumulator);
             runs.map(|runs| if has(region_flag::SOMEWHERE) { runs.somewhere() } else { runs })
@@ -678,13 +510,24 @@ impl<'a> Maker<'a> {
                 },
             };
             let index = self.builder.memory(memory, &name);
-            if !has(region_flag::PRIVATE) && self.placed.is_some_and(|placed| placed.is_tile(r)) {
+            if !has(region_flag::PRIVATE) && self.placed.is_some_and(|placed| placed.is_tile(&r)) {
                 self.builder.is_placed(index);
             }
             index
         });
-        self.memories[region] = Some(memory);
+        if let Some(frame) = self.frames.get_mut(&self.instance) {
+            frame.memories[region] = Some(memory);
+        }
         memory
+    }
+
+    /// The number of the buffer that a region is in. A buffer of a function is another one in each of its executions.
+    fn root(&mut self, root: RootId) -> u32 {
+        let value = self.kernel.roots.get(root.index()).map(|root| root.value);
+        let Some(value) = value.filter(|_| self.module.is_some()) else { return root.0 };
+        let next = self.roots.len() as u32;
+        let owner = self.instances.owner(self.instance, value);
+        *self.roots.entry((owner, value)).or_insert(next)
     }
 
     /// Says of a value that stands for memory that nobody knows which.

@@ -9,7 +9,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use pipewright_abi::ir::Module;
-use pipewright_abi::kernel::Kernel;
 use pipewright_abi::target::{Entry, Target, operand_flag};
 use pipewright_abi::{BlockId, OpId, ValueId};
 
@@ -54,7 +53,7 @@ pub(super) struct Carried {
     tiles: HashMap<ValueId, usize>,
     /// Numbers of all alternatives.
     buffers: HashMap<ValueId, Buffer>,
-    /// The roots of the kernel's memory. What a value of another origin stands for cannot be told from its name.
+    /// The roots of all memory that is accessed. What a value of another origin stands for cannot be told from its name.
     roots: HashSet<ValueId>,
 }
 
@@ -62,10 +61,9 @@ impl Carried {
     pub(super) fn new(
         module: &Module<'_>,
         target: &Target<'_>,
-        kernel: &Kernel<'_>,
+        roots: HashSet<ValueId>,
         handovers: &[Handover],
     ) -> Self {
-        let roots = kernel.roots.iter().map(|root| root.value).collect();
         let mut carried = Self { roots, ..Self::default() };
         let pairs: Vec<_> = handovers.iter().flat_map(|h| h.0.iter().copied()).collect();
         for &(to, _) in &pairs {

@@ -58,7 +58,6 @@ impl<'a> Extract<'a> {
     }
 
     /// The number of a call that is gone into at this point, with what the arguments of its function stand for.
-    #[allow(dead_code)]
     pub(super) fn enter(
         &mut self,
         builder: &Builder,

@@ -18,6 +18,7 @@ mod feasible;
 mod flow;
 mod guarded;
 mod hang;
+pub mod inline;
 mod judge;
 mod machine;
 pub mod memory;
@@ -27,6 +28,7 @@ mod reason;
 pub mod report;
 mod search;
 mod suspects;
+mod walk;
 mod witness;
 mod zone;
 

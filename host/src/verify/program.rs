@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use pipewright_abi::{GroupId, NodeId, TextRange};
+use pipewright_abi::{GroupId, NodeId, OpId, TextRange};
 
 use super::address::{Bounds, Misplaced};
 use super::conditions::{Assign, Conditions, ExprId, Term, TermId};
@@ -52,6 +52,8 @@ pub struct Program {
     pub conditions: Conditions,
     /// For each step where it comes from.
     pub origins: Vec<Origin>,
+    /// The function that is judged, and behind it those that it calls, once for each call.
+    pub executions: Vec<Execution>,
     /// For each step the number of the call that it is within; 0 for none.
     pub calls: Vec<u32>,
     /// Signals that steps send.
@@ -242,14 +244,33 @@ pub enum Step {
 /// Where a step comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// The node that it is or stands at.
+    /// The node that it is or stands at, one of its function.
     pub node: NodeId,
+    /// The operation that it is or stands at.
+    pub op: OpId,
+    /// Which of the program's executions it is in.
+    pub execution: usize,
     /// The group of the plan whose statement it is.
     pub group: GroupId,
     /// The source of the operation that it is or stands at.
     pub span: TextRange,
     /// On which side of the operation it stands.
     pub place: Place,
+}
+
+/// One execution of a function.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Execution {
+    /// Name of the function.
+    pub name: String,
+    /// The function.
+    pub function: OpId,
+    /// The call that executes it, none for the function that is judged.
+    pub call: OpId,
+    /// Where that call stands.
+    pub span: TextRange,
+    /// The execution that calls it; its own for the function that is judged.
+    pub caller: usize,
 }
 
 /// How a step relates to the operation in the source that its span names.
@@ -357,6 +378,18 @@ impl Program {
         }
     }
 
+    /// The calls that lead to a step, the outermost first.
+    pub fn calls_to(&self, step: StepIndex) -> Vec<&Execution> {
+        let mut calls = Vec::new();
+        let mut at = self.origins[step].execution;
+        while let Some(execution) = self.executions.get(at).filter(|e| e.caller != at) {
+            calls.push(execution);
+            at = execution.caller;
+        }
+        calls.reverse();
+        calls
+    }
+
     /// `MTE2>V #3`.
     pub fn key_name(&self, key: Key) -> String {
         format!("{}>{} #{}", self.pipes[key.src], self.pipes[key.dst], key.id)
@@ -399,6 +432,8 @@ pub struct Builder {
     call: (u32, bool),
     /// Origin of the steps that are added from now on.
     pub origin: Origin,
+    /// Execution that the steps are in that are added from now on.
+    pub execution: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -507,6 +542,11 @@ impl Builder {
     /// Says which spaces other cores see, and from how many bytes on an accumulator needs no barrier.
     pub fn spaces(&mut self, global: Vec<u32>, settled: Vec<(u32, u64)>) {
         (self.program.global, self.program.settled) = (global, settled);
+    }
+
+    /// Says which executions there are.
+    pub fn executions(&mut self, executions: Vec<Execution>) {
+        self.program.executions = executions;
     }
 
     /// A barrier.
@@ -656,7 +696,7 @@ impl Builder {
 
     fn push(&mut self, step: Step) -> StepIndex {
         self.program.steps.push(step);
-        self.program.origins.push(self.origin);
+        self.program.origins.push(Origin { execution: self.execution, ..self.origin });
         self.program.calls.push(if self.call.1 { self.call.0 } else { 0 });
         self.program.steps.len() - 1
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::path::Path;
 use super::program::{Program, StepIndex};
 use super::witness::Value as Assigned;
-use super::{Finding, Grade, Judgement, Render, Rule, Verdict};
+use super::{Finding, Grade, Judgement, Location, Render, Rule, Verdict};
 
 /// Version of the JSON schema.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -25,6 +25,8 @@ pub struct Judged {
     pub source: String,
     /// Programs with their judgements.
     pub functions: Vec<(Program, Judgement)>,
+    /// Functions that are judged within others, where those call them, with the names of those.
+    pub within: Vec<(String, Vec<String>)>,
 }
 
 #[derive(Serialize)]
@@ -75,6 +77,12 @@ struct JsonStatement {
     pipe: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<JsonPlace>,
+    /// The called function that it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<String>,
+    /// Where the calls stand that lead to it, the outermost first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    calls: Vec<JsonPlace>,
 }
 
 #[derive(Serialize)]
@@ -109,7 +117,13 @@ pub fn json_text(all: &[Judged]) -> String {
         .map(|judged| {
             let functions: Vec<JsonFunction<'_>> =
                 judged.functions.iter().map(|(p, j)| function(p, j, &judged.source)).collect();
-            json!({ "file": judged.file, "functions": functions })
+            let mut file = json!({ "file": judged.file, "functions": functions });
+            if !judged.within.is_empty() {
+                let called =
+                    judged.within.iter().map(|(name, within)| json!({ "name": name, "within": within }));
+                file["called"] = called.collect();
+            }
+            file
         })
         .collect();
     pretty(&json!({ "schema": SCHEMA_VERSION, "files": files }))
@@ -180,17 +194,17 @@ fn assignment(render: Render<'_>, path: &Path) -> BTreeMap<String, Value> {
 
 fn statement(render: Render<'_>, step: StepIndex) -> JsonStatement {
     let origin = render.program.origins[step];
+    let calls = render.program.calls_to(step);
+    let place =
+        |l: Location| JsonPlace { line: l.line, column: l.column, start: l.span.start, end: l.span.end };
     JsonStatement {
         text: render.step(step),
         node: origin.node.get().map(|n| n.0),
         group: origin.group.get().map(|g| g.0),
         pipe: render.program.pipe_of(step).map(|p| render.program.pipes[p].clone()),
-        place: render.location(step).map(|l| JsonPlace {
-            line: l.line,
-            column: l.column,
-            start: l.span.start,
-            end: l.span.end,
-        }),
+        place: render.location(step).map(place),
+        function: calls.last().map(|call| call.name.clone()),
+        calls: calls.iter().filter_map(|call| render.at(call.span)).map(place).collect(),
     }
 }
 

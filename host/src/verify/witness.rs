@@ -56,7 +56,11 @@ pub struct Location {
 impl<'a> Render<'a> {
     /// Where a step stands; for a statement of a plan, the operation that it stands at. None if nothing is known.
     pub fn location(&self, step: StepIndex) -> Option<Location> {
-        let span = self.program.origins[step].span;
+        self.at(self.program.origins[step].span)
+    }
+
+    /// A place in the source; none for an empty one.
+    pub(super) fn at(&self, span: TextRange) -> Option<Location> {
         let before = self.source.get(..span.start as usize).filter(|_| span.start < span.end)?;
         let line_start = before.rfind('\n').map_or(0, |i| i + 1);
         let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
@@ -73,6 +77,7 @@ impl<'a> Render<'a> {
     pub fn step(&self, step: StepIndex) -> String {
         let (program, origin) = (self.program, self.program.origins[step]);
         let line = self.location(step).map_or(String::new(), |l| format!("line {}", l.line));
+        let line = line + &self.way_to(step);
         let node = origin.node.get().map_or(String::new(), |n| n.to_string());
         let at = join(&[self.operation(step), &node], " ");
         let what = match program.steps[step] {
@@ -92,7 +97,7 @@ impl<'a> Render<'a> {
         let place = match origin.place {
             Place::Before => format!("before {at}"),
             Place::After => format!("after {at}"),
-            Place::AtReturn => "before the return".into(),
+            Place::AtReturn => format!("before the return{}", self.way_to(step)),
             Place::Itself if program.call_of(step).is_some() => format!("within {at}"),
             Place::Itself => String::new(),
         };
@@ -104,7 +109,19 @@ impl<'a> Render<'a> {
 
     /// `line 12`, or what the step is.
     fn place(&self, step: StepIndex) -> String {
-        self.location(step).map_or_else(|| self.step(step), |l| format!("line {}", l.line))
+        let line = |l: Location| format!("line {}{}", l.line, self.way_to(step));
+        self.location(step).map_or_else(|| self.step(step), line)
+    }
+
+    /// The function that a step is in and the calls that lead to it, if it is not the one that is judged: ` of `f`, called
+    /// at line 7`.
+    fn way_to(&self, step: StepIndex) -> String {
+        let calls = self.program.calls_to(step);
+        let Some(last) = calls.last() else { return String::new() };
+        let lines: Vec<String> =
+            calls.iter().map(|call| self.at(call.span).map_or("?".into(), |l| l.line.to_string())).collect();
+        let s = if lines.len() == 1 { "" } else { "s" };
+        format!(" of `{}`, called at line{s} {}", last.name, lines.join(", "))
     }
 
     /// The finding in one sentence.
@@ -357,9 +374,16 @@ impl<'a> Render<'a> {
             Some(first) if first == finding.second => vec![(first, "first, and in a later trip second: ")],
             Some(first) => vec![(finding.second, "second: "), (first, "first: ")],
         };
+        let mut called: Vec<TextRange> = Vec::new();
         for (step, role) in labels {
             let Some(location) = self.location(step) else { continue };
             diagnostic = diagnostic.label(location.span, format!("{role}{}", self.step(step)));
+            for call in self.program.calls_to(step) {
+                if !called.contains(&call.span) {
+                    called.push(call.span);
+                    diagnostic = diagnostic.label(call.span, format!("`{}` is called", call.name));
+                }
+            }
         }
         let mut help = String::new();
         let name = &self.program.name;

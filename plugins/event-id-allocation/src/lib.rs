@@ -62,7 +62,8 @@ impl Pass for EventIdAllocation {
             .option(
                 "spare-call-ids",
                 false,
-                "leave alone the ids that operations of the kernel use within themselves",
+                "leave alone the ids that operations of the kernel use within themselves, that its source uses, and that \
+                 functions use that it calls or that call it",
             )
             .option(
                 "while-pairs",
@@ -75,7 +76,7 @@ impl Pass for EventIdAllocation {
     fn run(cx: &mut PassContext<'_>) -> Result<(), PassError> {
         let kernel = cx.kernel();
         let max_ids = usize::try_from(cx.int("max-ids")).unwrap_or(0);
-        let spared = if cx.flag("spare-call-ids") { ids_in_calls(&kernel) } else { BTreeSet::new() };
+        let spared = if cx.flag("spare-call-ids") { ids_of_others(&kernel) } else { BTreeSet::new() };
         let reuse = if cx.text("reuse") == "lowest" { Reuse::Lowest } else { Reuse::LongestFree };
         let pools = Pools::new(&cx.target(), max_ids, reuse, &spared);
         let mut allocation = Allocation::new(&kernel, cx.plan(), pools);
@@ -225,12 +226,18 @@ fn whiles(kernel: &Kernel<'_>) -> Vec<bool> {
     nodes
 }
 
-/// Flags that operations of the kernel set and take within themselves. A pair that has one of them must not be up
-/// where such an operation stands; it is simpler, and costs little, to leave them alone throughout.
-fn ids_in_calls(kernel: &Kernel<'_>) -> BTreeSet<(Key, u32)> {
+/// Flags that are not the plan's: operations of the kernel set and take some within themselves, its source and functions
+/// that it calls, or that call it, have others. A pair that has one of them must not be up where they are; it is simpler,
+/// and costs little, to leave them alone throughout.
+fn ids_of_others(kernel: &Kernel<'_>) -> BTreeSet<(Key, u32)> {
     let is_flag = |kind| matches!(kind, phase_kind::FLAG | phase_kind::USES);
     let flags = kernel.phases.iter().filter(|phase| is_flag(phase.kind));
-    flags.map(|phase| ((phase.pipe, phase.dst), phase.event_id)).collect()
+    let within = flags.map(|phase| ((phase.pipe, phase.dst), phase.event_id));
+    let around = kernel.flag_uses.iter().flat_map(|used| {
+        let ids = (0..u64::BITS).filter(|&id| used.ids & 1 << id != 0);
+        ids.map(|id| ((used.src, used.dst), id))
+    });
+    within.chain(around).collect()
 }
 
 /// Turns the allocation into edits and statistics.

@@ -2,7 +2,7 @@
 
 use event_id_allocation::EventIdAllocation;
 use pipewright_abi::NodeId;
-use pipewright_abi::kernel::Phase;
+use pipewright_abi::kernel::{FlagUse, Phase};
 use pipewright_abi::plan::{Anchor, Edit, Position, Role, scope};
 use pipewright_abi::target::phase_kind;
 use pipewright_abi::testing::{Fixture, KernelBuilder};
@@ -91,6 +91,27 @@ fn ids_that_calls_use_are_spared_if_that_is_wanted() {
             phase(phase_kind::USES, fixture.pipe("S"), 1),
             phase(phase_kind::FLAG, dst, 2),
         ];
+        pair(&mut fixture, 0, 2, 0);
+        pair(&mut fixture, 1, 3, 0);
+        fixture.run::<EventIdAllocation>(&[("spare-call-ids", spare.into())]).unwrap();
+        assert_eq!(ids(&fixture), expected);
+    }
+}
+
+/// Flags of the source, and of functions around: one whose id is computed takes several, or all of its pair.
+#[test]
+fn ids_that_are_not_the_plans_are_spared_if_that_is_wanted() {
+    let all = [Some(0), Some(1)];
+    for (ids_in_use, spare, expected) in [
+        (0b11, false, all),
+        (0b11, true, [Some(2), Some(3)]),
+        (0b10, true, [Some(0), Some(2)]),
+        (u64::MAX, true, [None, None]),
+    ] {
+        let mut fixture = row(4);
+        let (src, dst, other) = (fixture.pipe("V"), fixture.pipe("MTE3"), fixture.pipe("S"));
+        let in_use = |ids, dst| FlagUse { ids, src, dst, ..Default::default() };
+        fixture.kernel.flag_uses = vec![in_use(ids_in_use, dst), in_use(u64::MAX, other)];
         pair(&mut fixture, 0, 2, 0);
         pair(&mut fixture, 1, 3, 0);
         fixture.run::<EventIdAllocation>(&[("spare-call-ids", spare.into())]).unwrap();

@@ -1,13 +1,14 @@
 //! Puts barriers of all pipes where pairs cannot order what must be in order.
 //!
 //! * Before and after each operation that runs on no pipe but touches memory that some instruction touches as well, one of
-//!   the two writing: scalar access to global memory, calls, collectives. Passes that synchronize pipes do not see them.
+//!   the two writing: scalar access to global memory, collectives. Passes that synchronize pipes do not see them.
+//! * Before and after each call of a function, which may touch memory that it is not given.
 //! * Before each operation that signals another core: what it announces must be there.
 //! * At the start of each trip of a `while` loop, and behind it: its head runs once more than its body, which passes that
 //!   take the two for one body do not know.
 //! * Before the return of a function of one instruction, which other passes leave alone.
 //!
-//! What must hold afterwards: between an instruction and a bystander that conflict, between an instruction and a signal
+//! What must hold afterwards: between an instruction and a bystander that conflict, or a call, between an instruction and a signal
 //! behind it, and between two trips of a `while` loop and what comes behind it, there is a barrier on every path. Time:
 //! linear in the accesses and the overlaps of their regions.
 
@@ -58,6 +59,9 @@ impl Pass for Fence {
                 *places.entry(bystander.before).or_default() |= shares;
             }
         }
+        for call in kernel.function_calls {
+            places.insert(call.before, true);
+        }
         let is_while = |&id: &NodeId| {
             let node = kernel.node(id);
             node.flags & node_flag::WHILE != 0
@@ -103,7 +107,7 @@ fn modes(kernel: &Kernel<'_>) -> Vec<u32> {
 mod tests {
     use super::*;
     use pipewright_abi::hazard::{HazardData, Overlap};
-    use pipewright_abi::kernel::{KernelData, Phase};
+    use pipewright_abi::kernel::{FunctionCall, KernelData, Phase};
     use pipewright_abi::testing::{Fixture, KernelBuilder};
     use pipewright_abi::{Range, RegionId};
 
@@ -184,6 +188,17 @@ mod tests {
         });
         assert_eq!(fenced(kernel).skeleton(), "loop n0\n  bar ALL\n  V n1\nend n2\nbar ALL\nV n3\n");
         assert_eq!(fenced(counted).skeleton(), "loop n0\n  V n1\nend n2\nV n3\n");
+    }
+
+    #[test]
+    fn a_call_has_barriers_on_both_sides_whatever_it_is_given() {
+        let mut k = KernelBuilder::new();
+        let tile = k.tile(0);
+        k.instr("V", &[tile], &[tile]);
+        k.instr("V", &[tile], &[tile]);
+        let mut kernel = k.finish();
+        kernel.function_calls = vec![FunctionCall { before: NodeId(1), ..Default::default() }];
+        assert_eq!(fenced(kernel).skeleton(), "V n0\nbar ALL\nbar ALL\nV n1\n");
     }
 
     #[test]

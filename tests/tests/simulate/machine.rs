@@ -7,7 +7,6 @@ use pipewright::simulate::price::{Price, Prices};
 use pipewright::simulate::{Setup, simulate};
 use pipewright::verify::program::{Builder, Key, Program, Step, Trips};
 use pipewright_abi::ir::ModuleData;
-use pipewright_abi::kernel::KernelData;
 use proptest::prelude::*;
 
 const TRIPS: u64 = 3;
@@ -280,8 +279,8 @@ proptest! {
         let program = builder.finish();
         let prices = prices(&program, seed, depth);
         let setup = Setup { default_trips: TRIPS, ..Setup::default() };
-        let (module, kernel) = (ModuleData::default(), KernelData::default());
-        let run = simulate(&program, &module.view(), &kernel.view(), &prices, &setup);
+        let module = ModuleData::default();
+        let run = simulate(&program, &module.view(), &prices, &setup);
 
         let flags = vec![None; program.keys.len()];
         let pipes = (0..4).map(|_| Pipe::default()).collect();

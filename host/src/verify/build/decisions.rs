@@ -8,12 +8,13 @@ use pipewright_abi::{OpId, PipeId, ValueId};
 use super::super::conditions::{ExprId, TermKind};
 use super::super::extract::Extract;
 use super::super::program::Trips;
-use super::{Maker, arguments};
+use super::super::walk::arguments;
+use super::Maker;
 
 impl Maker<'_> {
     /// Opens a branch with this condition.
     pub(super) fn open_branch(&mut self, condition: Option<ValueId>) {
-        let guard = condition.and_then(|c| self.extract.expr(&mut self.builder, (0, c)));
+        let guard = condition.and_then(|c| self.extract.expr(&mut self.builder, (self.number, c)));
         let guard = guard.map(|guard| self.extract.held(&mut self.builder, guard));
         self.builder.open_if();
         guard.into_iter().for_each(|guard| self.builder.guard(guard));
@@ -23,7 +24,11 @@ impl Maker<'_> {
     pub(super) fn guard_for(&mut self, op: OpId) {
         let Some(module) = self.module else { return };
         let Some(&variable) = arguments(module, op, 0).first() else { return };
-        let guard = self.extract.goes_on(&mut self.builder, (0, variable), (0, module.operand(op, 1)));
+        let guard = self.extract.goes_on(
+            &mut self.builder,
+            (self.number, variable),
+            (self.number, module.operand(op, 1)),
+        );
         guard.into_iter().for_each(|guard| self.builder.guard(guard));
     }
 
@@ -32,7 +37,7 @@ impl Maker<'_> {
         let Some(module) = self.module else { return };
         let head = module.entry_block(op, 0).get();
         let Some(&last) = head.and_then(|block| module.block_ops(block).last()) else { return };
-        let guard = self.extract.expr(&mut self.builder, (0, module.operand(last, 0)));
+        let guard = self.extract.expr(&mut self.builder, (self.number, module.operand(last, 0)));
         guard.into_iter().for_each(|guard| self.builder.guard(guard));
     }
 
@@ -42,8 +47,11 @@ impl Maker<'_> {
             FlagId::Known(id) => Some(id),
             FlagId::Computed(value) => {
                 let known = self.constant(value);
-                let computed =
-                    if known.is_none() { self.extract.expr(&mut self.builder, (0, value)) } else { None };
+                let computed = if known.is_none() {
+                    self.extract.expr(&mut self.builder, (self.number, value))
+                } else {
+                    None
+                };
                 if let Some(id) = computed {
                     return self.computed_flag(is_set, src, dst, id);
                 }
@@ -99,9 +107,10 @@ impl Maker<'_> {
         }
     }
 
-    /// The value of an integer constant.
+    /// The value of an integer constant, or of an argument that is one here.
     pub(super) fn constant(&self, value: ValueId) -> Option<i64> {
         let module = self.module?;
+        let (_, value) = self.instances.resolve(self.instance, value);
         let op = module.t.values.get(value.index())?.op.get()?;
         (module.op_name(op) == "arith.constant").then(|| module.int_attr(op, "value"))?
     }
