@@ -442,9 +442,7 @@ impl<'a> Maker<'a> {
     fn node(&mut self, id: NodeId) {
         let node = self.kernel.node(id);
         self.written = false;
-        for anchor in placement::before(self.kernel, id) {
-            self.statements(anchor, node.op, Place::Before);
-        }
+        placement::before(self.kernel, id).for_each(|a| self.statements(a, node.op, Place::Before));
         self.builder.origin = Origin { node: id, span: self.span(node.op), ..Default::default() };
         match node.kind {
             node_kind::INSTRUCTION => {
@@ -468,9 +466,7 @@ impl<'a> Maker<'a> {
             _ => {}
         }
         let (_, last) = self.kernel.call(id);
-        for node_of_call in (id.0..=last.0).map(NodeId) {
-            self.statements(Anchor::after(node_of_call), node.op, Place::After);
-        }
+        (id.0..=last.0).for_each(|n| self.statements(Anchor::after(NodeId(n)), node.op, Place::After));
     }
 
     /// An operation that works: what it does inside itself, or the one instruction that it is, if it is one.
