@@ -201,9 +201,9 @@ fn integer_quotients_keep_flags_of_the_kernel_away() {
 fn drained_calls_need_no_barrier_by_hand() {
     let sum = |ty: &str, call: &str| {
         let text = kernel(
-            &[("a", ty), ("t", ty), ("d", "col"), ("e", "col")],
+            &[("a", ty), ("t", ty), ("d", "col"), ("e", ty)],
             &format!(
-                "  {call} ins(%a, %t : !{ty}, !{ty}) outs(%d : !col)\n  pto.tadds ins(%d, %x : !col, f32) outs(%e : !col)\n  \
+                "  {call} ins(%a, %t : !{ty}, !{ty}) outs(%d : !col)\n  pto.trowexpandmul ins(%a, %d : !{ty}, !col) outs(%e : !{ty})\n  \
              pto.barrier <PIPE_ALL>\n"
             ),
         );

@@ -10,6 +10,7 @@ mod compare_text;
 mod compile;
 mod fmt;
 mod list;
+mod manual;
 mod output;
 mod simulate;
 mod tally;
@@ -42,6 +43,8 @@ pub fn main() -> ExitCode {
         Command::Fmt(arguments) => fmt::run(arguments),
         Command::Passes { name, plugins } => list::passes(name.as_deref(), plugins),
         Command::Pipelines => list::pipelines(),
+        Command::Completions { shell } => manual::completions(*shell),
+        Command::Man => manual::page(),
         Command::Pipeline { name, plugins } => list::pipeline(name, plugins),
     };
     match result {
@@ -66,7 +69,7 @@ and in the `pipelines` directory of the build tree.";
 
 /// Reads kernels, runs a pipeline of plugin passes over them, prints C++ with synchronization.
 #[derive(Debug, Parser)]
-#[command(name = "pipewright", version, after_help = AFTER_HELP)]
+#[command(name = "pipewright", version, long_version = manual::VERSION.as_str(), after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -98,6 +101,13 @@ enum Command {
     },
     /// List all pipelines found
     Pipelines,
+    /// Print what a shell needs to complete these commands: `pipewright completions bash`
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, for `man -l -`
+    Man,
     /// Show the stages of a pipeline with the plugins and options that they get
     Pipeline {
         /// Name of a pipeline, or a TOML file (with a `/` or ending in `.toml`)

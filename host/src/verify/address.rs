@@ -252,18 +252,13 @@ fn allocation(module: &Module<'_>, target: &Target<'_>, op: OpId) -> Option<Allo
     let slot = specs.iter().position(|spec| target.str(spec.name) == "addr")?;
     let address = module.operands(op).iter().find(|o| o.slot as usize == slot)?.value;
     let ty = module.type_of(module.result(op, 0).get()?);
-    // The tiles of a buffer of several lie one behind the other.
-    let (tile, count) = module.slots(ty).map_or((ty, 1), |(slot, count)| (module.ty(slot), count));
-    let space = module.tile(tile)?.space;
-    let own = tile_bytes(module, tile);
-    let pitch = target.slot_pitch(space, module.tile_bytes(tile).unwrap_or(own));
-    let bytes = pitch.saturating_mul(count - 1).saturating_add(own);
+    let space = module.tile(ty)?.space;
     let mut addresses = Vec::new();
     let mut left = 4 * MAX_ADDRESSES;
     if !constants(module, address, &mut addresses, &mut left) {
         addresses.clear();
     }
-    Some(Allocation { space, bytes, addresses, is_reserved: false })
+    Some(Allocation { space, bytes: tile_bytes(module, ty), addresses, is_reserved: false })
 }
 
 /// Collects the constants that a value can be. Whether these are all.

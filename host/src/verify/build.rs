@@ -304,9 +304,7 @@ impl<'a> Maker<'a> {
             _ => {}
         }
         let (_, last) = self.kernel.call(id);
-        for node_of_call in (id.0..=last.0).map(NodeId) {
-            self.statements(Anchor::after(node_of_call), node.op, Place::After);
-        }
+        (id.0..=last.0).for_each(|n| self.statements(Anchor::after(NodeId(n)), node.op, Place::After));
     }
 
     /// An operation that works: what it does inside itself, or the one instruction that it is, if it is one.
