@@ -64,6 +64,12 @@ impl Maker<'_> {
 
     /// A set or wait whose id is an expression: one of the flags that it can name.
     fn computed_flag(&mut self, is_set: bool, src: PipeId, dst: PipeId, id: ExprId) {
+        // A pipe that the core lacks is one fault, whichever id it is.
+        if self.builder.lacks(src.index()) || self.builder.lacks(dst.index()) {
+            self.builder.opaque();
+            self.builder.names(&[src.index(), dst.index()]);
+            return;
+        }
         let (count, conditions) = (self.target.event_ids(), self.builder.conditions());
         let few = conditions.few_values(id, count as usize);
         let ids: Vec<u32> = match &few {
