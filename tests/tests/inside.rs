@@ -139,6 +139,18 @@ fn a_gather_by_comparison_begins_and_ends_on_the_scalar_pipe() {
 }
 
 #[test]
+fn a_gather_by_comparison_with_a_tile_of_numbers_is_one_too() {
+    let body = "
+  pto.tload ins(%ints : !nums) outs(%k : !n)
+  pto.tgather ins(%a, %k, %t : !f, !n, !f) outs(%d, %c : !n, !n) {cmpMode = #pto<cmp gt>, offset = 0 : i32}
+  pto.tstore ins(%c : !n) outs(%ints : !nums)
+";
+    let tiles = [("a", "f"), ("t", "f"), ("d", "n"), ("k", "n"), ("c", "n")];
+    let shown = synchronized(&kernel(&tiles, body), &["<PIPE_S>, <PIPE_MTE3>", "<PIPE_MTE2>, <PIPE_S>"]);
+    assert!(shown.contains("tgather"), "{shown}");
+}
+
+#[test]
 fn a_remainder_of_integers_writes_its_sources() {
     let remainder = |ty: &str, view: &str| {
         let tiles = [("a", ty), ("b", ty), ("t", ty), ("d", ty)];
