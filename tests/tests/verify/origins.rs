@@ -1,6 +1,6 @@
 //! What a value stands for, decided by hand: a kernel whose picks, numbers and pointers are all known.
 //!
-//! From a random kernel with flags of its own one is made in which each pick is made already, each pointer that goes through
+//! From a random kernel with flags of its own one is made in which the conditions of picks are known, each pointer that goes through
 //! an integer is the pointer, each that comes from nowhere is some parameter, each row with a computed number is one of the
 //! rows. What the prover finds wrong there, where nothing is left to know, it must find in the kernel as well.
 
@@ -17,14 +17,18 @@ use crate::random::Genes;
 /// The kernel with everything decided, line for line.
 fn decided(kernel: &str, genes: &mut Genes<'_>) -> String {
     let mut known: BTreeMap<String, String> = BTreeMap::new();
+    // Picks with the same condition are made alike, wherever they stand.
+    let second = [genes.below(2), genes.below(2)];
     let mut out = String::new();
     for line in kernel.lines() {
         let mut line = with_values(line, &known);
         let (name, rest) = line.split_once(" = ").map_or(("", ""), |(name, rest)| (name, rest));
         let of =
             |operation: &str| rest.strip_prefix(operation).map(|rest| rest.split(" : ").next().unwrap_or(""));
-        let value = if let Some(operands) = of("arith.select %c, ") {
-            operands.split(", ").nth(genes.below(2))
+        let value = if let Some(operands) = of("arith.select %d, ") {
+            operands.split(", ").nth(second[0])
+        } else if let Some(operands) = of("arith.select %e, ") {
+            operands.split(", ").nth(second[1])
         } else if let Some(address) = of("pto.ptrtoint ") {
             Some(address)
         } else if let Some(address) = of("pto.inttoptr ") {

@@ -26,7 +26,7 @@ pub(crate) fn kernel(genes: &[u16], by_hand: bool) -> String {
         text: "!row = !pto.tile_buf<vec, 1x64xf32>
 !part = !pto.partition_tensor_view<1x64xf32>
 module attributes {pto.target_arch = \"a3\"} {
-func.func @random(%in: !pto.ptr<f32>, %out: !pto.ptr<f32>, %n: index, %c: i1, %raw: i64) attributes {pto.kernel_kind = #pto.kernel_kind<vector>} {
+func.func @random(%in: !pto.ptr<f32>, %out: !pto.ptr<f32>, %n: index, %c: i1, %d: i1, %e: i1, %raw: i64) attributes {pto.kernel_kind = #pto.kernel_kind<vector>} {
 %c0 = arith.constant 0 : index
 %c1 = arith.constant 1 : index
 %c3 = arith.constant 3 : index
@@ -103,7 +103,8 @@ impl Writer<'_> {
             self.views[index].clone()
         });
         match self.genes.below(5) {
-            0 | 1 => self.line(&format!("{name} = arith.select %c, {a}, {b} : !pto.ptr<f32>")),
+            0 => self.line(&format!("{name} = arith.select %d, {a}, {b} : !pto.ptr<f32>")),
+            1 => self.line(&format!("{name} = arith.select %e, {a}, {b} : !pto.ptr<f32>")),
             2 | 3 => {
                 self.line(&format!("{name}i = pto.ptrtoint {a} : !pto.ptr<f32> -> i64"));
                 self.line(&format!("{name} = pto.inttoptr {name}i : i64 -> !pto.ptr<f32>"));
@@ -118,8 +119,10 @@ impl Writer<'_> {
     fn picked(&mut self, a: &str, b: &str) {
         self.names += 1;
         let name = format!("%s{}", self.names);
-        if self.genes.below(3) > 0 {
-            self.line(&format!("{name} = arith.select %c, {a}, {b} : !row"));
+        let way = self.genes.below(3);
+        if way > 0 {
+            let condition = ["%d", "%e"][way - 1];
+            self.line(&format!("{name} = arith.select {condition}, {a}, {b} : !row"));
         } else {
             let number = ["%c0", "%c1", "%n"][self.genes.below(3)];
             self.line(&format!(
