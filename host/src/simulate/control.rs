@@ -9,6 +9,7 @@ use pipewright_abi::ir::{Module, Type, type_kind};
 use pipewright_abi::{OpId, ValueId};
 
 use crate::lower::fold::{Constant, Folded, Input, Scalar, fold};
+
 use crate::verify::program::{Execution, Origin, Program, Step, StepIndex};
 
 /// Largest expression that is evaluated, in operations, shared ones counted each time.
@@ -92,6 +93,10 @@ impl<'a> Control<'a> {
                 _ => {}
             }
         }
+        for term in &program.conditions.terms {
+            let name = term.name.trim_start_matches('%');
+            builder.control.named.extend(given.contains_key(name).then(|| name.to_owned()));
+        }
         builder.control.named.sort();
         builder.control.named.dedup();
         builder.control
@@ -111,6 +116,11 @@ impl<'a> Control<'a> {
         Entered { trips: found.given.or_else(counted), low, step: by }
     }
 
+    /// Whether it is known what the branch that begins at `step` depends on.
+    pub fn is_evaluated(&self, step: StepIndex) -> bool {
+        self.branches.get(&step).is_some_and(|&condition| condition != UNKNOWN)
+    }
+
     /// Whether the branch that begins at `step` takes its then part, if that is known.
     pub fn takes_then(&self, step: StepIndex, variables: &Variables) -> Option<bool> {
         Some(self.value(*self.branches.get(&step)?, variables)? != 0)
@@ -122,7 +132,10 @@ impl<'a> Control<'a> {
         let Some(Step::LoopBegin { end, .. }) = program.steps.get(step) else { return false };
         (step + 1..*end).any(|inner| {
             let bounds = self.loops.get(&inner).map_or(&[][..], |l| &l.bounds);
-            bounds.iter().chain(self.branches.get(&inner)).any(|&e| self.mentions(e, step))
+            // What the walker finds by itself may be another thing in each trip.
+            let is_open = program.conditions.guard(inner).is_some() && self.branches.contains_key(&inner);
+            let found = is_open && !self.is_evaluated(inner) || program.conditions.within.contains(&inner);
+            found || bounds.iter().chain(self.branches.get(&inner)).any(|&e| self.mentions(e, step))
         })
     }
 

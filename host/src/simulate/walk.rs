@@ -12,6 +12,7 @@ use super::control::{Control, Variables};
 use super::machine::{Blocked, Machine};
 use super::price::Prices;
 use super::records::Tally;
+use crate::verify::conditions::TermKind;
 use crate::verify::program::{Program, Step, StepIndex};
 
 /// Trips of a sampled loop after which a repetition is no longer looked for.
@@ -59,6 +60,7 @@ pub(super) fn run<'a>(
         machine: Machine::new(program, prices, setup.model, setup.most_records),
         frames: Vec::new(),
         variables: Variables::new(),
+        terms: given(program, setup),
         way: Way::default(),
     };
     walker.run();
@@ -100,6 +102,8 @@ struct Walker<'a, 'b> {
     machine: Machine<'a>,
     frames: Vec<Frame>,
     variables: Variables,
+    /// Values of the terms of the program's conditions, where they are known.
+    terms: Vec<Option<i64>>,
     way: Way,
 }
 
@@ -112,8 +116,11 @@ impl Walker<'_, '_> {
                     self.enter(at);
                     at + 1
                 }
-                Step::LoopTest { end, .. } => match self.frames.last() {
-                    Some(frame) if frame.done < frame.trips => at + 1,
+                Step::LoopTest { begin, end } => match self.frames.last() {
+                    Some(frame) if frame.done < frame.trips => {
+                        self.forget(begin);
+                        at + 1
+                    }
                     _ => {
                         if let Some(frame) = self.frames.pop() {
                             self.variables.remove(&frame.begin);
@@ -131,6 +138,10 @@ impl Walker<'_, '_> {
                     if self.takes_then(at) { at + 1 } else { middle + 1 }
                 }
                 Step::Else { end } => end + 1,
+                Step::Assign(change) => {
+                    self.assign(change);
+                    at + 1
+                }
                 // What a call does with flags is in its own cost, and nobody here waits for a signal.
                 Step::IfEnd | Step::Opaque | Step::Uses(_) | Step::Publish(_) | Step::Exit => at + 1,
                 _ => {
@@ -226,12 +237,46 @@ impl Walker<'_, '_> {
         }
     }
 
+    /// Terms get other values, all at once.
+    fn assign(&mut self, change: usize) {
+        let (program, terms) = (self.program, &self.terms);
+        let value = |&(term, expr): &(usize, Option<usize>)| {
+            (term, expr.and_then(|expr| program.conditions.value(expr, &|term| terms[term])))
+        };
+        let values: Vec<_> = program.conditions.assign(change).iter().map(value).collect();
+        values.into_iter().for_each(|(term, value)| self.terms[term] = value);
+    }
+
+    /// What is another value with each trip of a loop is not known, unless it is given.
+    fn forget(&mut self, begin: StepIndex) {
+        for &term in self.program.conditions.fresh(begin) {
+            self.terms[term] = given_for(self.program, self.setup, term);
+        }
+    }
+
     fn takes_then(&mut self, begin: StepIndex) -> bool {
-        self.control.takes_then(begin, &self.variables).unwrap_or_else(|| {
+        let found = self.control.takes_then(begin, &self.variables).or_else(|| {
+            let guard = self.program.conditions.guard(begin)?;
+            Some(self.program.conditions.value(guard, &|term| self.terms[term])? != 0)
+        });
+        found.unwrap_or_else(|| {
             *self.way.guessed_branches.entry(begin).or_default() += 1;
             true
         })
     }
+}
+
+/// The terms of the program's conditions to begin with: what is given is known.
+fn given(program: &Program, setup: &Setup) -> Vec<Option<i64>> {
+    (0..program.conditions.terms.len()).map(|term| given_for(program, setup, term)).collect()
+}
+
+fn given_for(program: &Program, setup: &Setup, term: usize) -> Option<i64> {
+    let term = &program.conditions.terms[term];
+    if matches!(term.kind, TermKind::Assigned) {
+        return None;
+    }
+    setup.given.get(term.name.trim_start_matches('%')).copied()
 }
 
 /// For each loop about how many statements one trip executes, loops inside included.
