@@ -351,6 +351,26 @@ mod tests {
         assert_eq!(judgement.worst(), Some(Grade::Error));
     }
 
+    /// Which of two sets a wait took is not known, so what lies behind a flag that is set twice is not called proved.
+    #[test]
+    fn a_flag_that_is_set_twice_orders_nothing_behind_it() {
+        let mut b = Builder::new("twice", &["S", "MTE2", "V"], Some(0));
+        let key = Key { src: 1, dst: 2, id: 0 };
+        let [first, second] =
+            [0, 64].map(|at| b.memory(Memory::runs(1, at, [1, 64, 64], false).expect("bytes"), ""));
+        for row in [first, second] {
+            b.instruction(1, &[Access::new(row, true)]);
+            b.set(key);
+        }
+        b.wait(key);
+        b.wait(key);
+        b.instruction(2, &[Access::new(second, false)]);
+        b.barrier(None);
+        let judgement = verify(&b.finish(), FlagModel::Stall);
+        assert_eq!(judgement.verdict(Rule::DoubleSet), Verdict::Broken);
+        assert_eq!(judgement.verdict(Rule::DataRace), Verdict::Broken);
+    }
+
     /// Fifty warnings of a rule do not hide an error of the same rule behind them.
     #[test]
     fn an_error_behind_many_warnings_is_told() {

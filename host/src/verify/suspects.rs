@@ -97,6 +97,7 @@ pub(super) fn look_for(
         subjects.into_iter().partition(|(s, _)| matches!(s, Subject::Key(_)));
     for (is_key, part) in [(true, keys), (false, others)] {
         let mut broken = vec![false; program.keys.len()];
+        let mut cleared = Vec::new();
         for (subject, mut suspects) in part {
             suspects.sort_unstable();
             let targets: Vec<StepIndex> = suspects.iter().map(|&(step, _)| step).collect();
@@ -110,13 +111,17 @@ pub(super) fn look_for(
                 if let (Suspect::DoubleSet { .. } | Suspect::EarlyWait { .. }, Some(key)) =
                     (suspect, program.key_of(step))
                 {
-                    flow.in_protocol[step] = found.is_none();
+                    cleared.extend(found.is_none().then_some((step, key)));
                     broken[key] |= found.is_some();
                 }
                 all.extend(found.map(|found| (suspect, slot, found)));
             }
         }
         if is_key {
+            // Behind the first fault of a flag nothing else of it is looked for, so nothing of it is cleared.
+            for (step, key) in cleared {
+                flow.in_protocol[step] |= !broken[key];
+            }
             for (at, step) in program.steps.iter().enumerate() {
                 if let Step::Set(key) = *step {
                     flow.clear[at] |= !broken[key];
